@@ -1,0 +1,3 @@
+//! The command `bp`.
+
+fn main() {}

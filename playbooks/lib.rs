@@ -1,0 +1,1 @@
+//! The run of bp: phases, steps, the engine. Never prints.
