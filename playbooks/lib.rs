@@ -1,1 +1,34 @@
-//! The run of bp: phases, steps, the engine. Never prints.
+//! The run of bp: phases, steps, the engine that goes through them. Never prints.
+//!
+//! A [`Plan`] is the ordered list of [`Step`]s. `plan`, `status`, `up`, health and resume are the
+//! same checks: see [`survey`] and [`run`].
+
+mod compose;
+mod converge;
+mod cx;
+pub mod destroy;
+mod docker;
+mod engine;
+mod etcd;
+pub mod event;
+mod health;
+mod images;
+pub mod journal;
+mod labels;
+mod limits;
+pub mod lock;
+mod machines;
+mod networks;
+mod plan;
+pub mod run;
+mod runbook;
+mod stacks;
+mod step;
+pub mod survey;
+mod swarm;
+mod world;
+
+pub use cx::{Cx, World};
+pub use plan::{Plan, name as phase_name, plan};
+pub use step::{Check, CheckBy, Failure, On, Step, Trouble};
+pub use world::{RealWorld, lab_key, target};

@@ -1,0 +1,232 @@
+//! Compose files: a stack's template or the user's own file, rendered, completed, and read for what
+//! bp needs to know of it.
+
+use crate::images;
+use crate::step::Failure;
+use blueprints::{Host, Lab, Role, Stack, StackKind};
+use handlebars::Handlebars;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::path::Path;
+
+/// etcd's template.
+const ETCD: &str = include_str!("stacks/etcd.compose.yml");
+
+/// The label that says which definition of a service is deployed.
+pub(crate) const SPEC_LABEL: &str = "bp.spec";
+
+/// A stack as it is deployed.
+#[derive(Clone, Debug)]
+pub struct Compose {
+    /// The docker stack's name.
+    pub name: String,
+    /// The compose file, as JSON (which is YAML).
+    pub text: String,
+    /// Files that it refers to, by the name it knows them by.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Its services.
+    pub services: Vec<Wanted>,
+    /// Whether every image comes from an archive: then no registry is asked.
+    pub offline: bool,
+}
+
+/// What bp knows of a service before it is deployed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name in the compose file.
+    pub name: String,
+    /// Its image, replacements applied.
+    pub image: String,
+    /// The definition's digest.
+    pub spec: String,
+    /// How many tasks it keeps; `None` for global services and jobs.
+    pub replicas: Option<u64>,
+    /// Placement constraints.
+    pub constraints: Vec<String>,
+}
+
+impl Wanted {
+    /// Whether the blueprint's host satisfies the constraints. What bp does not know is taken as
+    /// satisfied.
+    pub fn may_run_on(&self, host: &Host) -> bool {
+        self.constraints.iter().all(|constraint| {
+            let (left, equal, right) = match constraint.split_once("==") {
+                Some((left, right)) => (left.trim(), true, right.trim()),
+                None => match constraint.split_once("!=") {
+                    Some((left, right)) => (left.trim(), false, right.trim()),
+                    None => return true,
+                },
+            };
+            let has = match left {
+                "node.role" if host.role == Role::Manager => "manager",
+                "node.role" => "worker",
+                "node.hostname" => host.name.as_str(),
+                "node.labels.bp.host" => host.name.as_str(),
+                label => match label.strip_prefix("node.labels.") {
+                    Some(key) => host.labels.get(key).map_or("", String::as_str),
+                    None => return true,
+                },
+            };
+            (has == right) == equal
+        })
+    }
+}
+
+/// All stacks of a lab, rendered.
+///
+/// # Errors
+/// When a template or a file is wrong; the message names it.
+pub fn all(lab: &Lab, beside: &Path) -> Result<Vec<Compose>, Failure> {
+    let brought = images::brought(lab)?;
+    lab.stacks
+        .iter()
+        .map(|stack| {
+            let mut compose = render(lab, stack, beside)?;
+            compose.offline = compose.services.iter().all(|s| brought.contains(&s.image));
+            Ok(compose)
+        })
+        .collect()
+}
+
+fn render(lab: &Lab, stack: &Stack, beside: &Path) -> Result<Compose, Failure> {
+    let (file, text, base) = match &stack.kind {
+        StackKind::Etcd { members } => {
+            let values = json!({ "members": members, "lab": lab.name });
+            ("etcd.compose.yml".to_owned(), template(ETCD, &values)?, beside)
+        }
+        StackKind::File(path) => {
+            let name = path.display().to_string();
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Failure::new(format!("read the compose file `{name}`: {e}")))?;
+            (name, text, path.parent().unwrap_or(beside))
+        }
+    };
+    let wrong = |what: String| Failure::new(format!("{file}: {what}"));
+    let mut document: serde_yaml::Value =
+        serde_yaml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
+    document.apply_merge().map_err(|e| wrong(e.to_string()))?;
+    let document = serde_json::to_value(document).map_err(|e| wrong(e.to_string()))?;
+    let Value::Object(document) = document else {
+        return Err(wrong("a compose file is a map".to_owned()));
+    };
+    complete(lab, &stack.name, document, base).map_err(wrong)
+}
+
+/// Fills a template in; what it names has to exist.
+fn template(text: &str, values: &Value) -> Result<String, Failure> {
+    let mut engine = Handlebars::new();
+    engine.set_strict_mode(true);
+    engine.register_escape_fn(handlebars::no_escape);
+    engine.render_template(text, values).map_err(|e| Failure::new(format!("a stack's template: {e}")))
+}
+
+/// Adds what bp needs: replaced images, labels, content-hash names of configs and secrets.
+fn complete(
+    lab: &Lab,
+    name: &str,
+    mut document: Map<String, Value>,
+    base: &Path,
+) -> Result<Compose, String> {
+    document.entry("version").or_insert(json!("3.8"));
+    document.remove("name");
+    let mut files = Vec::new();
+    for kind in ["configs", "secrets"] {
+        if let Some(Value::Object(entries)) = document.get_mut(kind) {
+            for (key, entry) in entries {
+                name_by_content(name, key, entry, base, &mut files)
+                    .map_err(|why| format!("{kind}.{key}: {why}"))?;
+            }
+        }
+    }
+    // What a service refers to is part of its definition.
+    let around: Map<String, Value> =
+        document.iter().filter(|(k, _)| *k != "services").map(|(k, v)| (k.clone(), v.clone())).collect();
+    let around = serde_json::to_string(&around).map_err(|e| e.to_string())?;
+    let Some(Value::Object(services)) = document.get_mut("services") else {
+        return Err("it has no services".to_owned());
+    };
+    let mut wanted = Vec::new();
+    for (key, service) in services {
+        let Value::Object(service) = service else {
+            return Err(format!("services.{key} is no map"));
+        };
+        let image = service.get("image").and_then(Value::as_str).map(|i| lab.images.resolve(i));
+        let image = image.ok_or_else(|| format!("services.{key} has no image, which a swarm needs"))?;
+        service.insert("image".to_owned(), json!(image));
+        let definition = serde_json::to_string(service).map_err(|e| e.to_string())?;
+        let spec = digest(&[definition.as_bytes(), around.as_bytes()]);
+        let deploy = service.entry("deploy").or_insert(json!({}));
+        let Value::Object(deploy) = deploy else {
+            return Err(format!("services.{key}.deploy is no map"));
+        };
+        wanted.push(Wanted {
+            name: key.clone(),
+            image,
+            spec: spec.clone(),
+            replicas: replicas(deploy),
+            constraints: constraints(deploy),
+        });
+        let mut labels = as_map(deploy.get("labels"));
+        labels.insert(SPEC_LABEL.to_owned(), json!(spec));
+        labels.insert(crate::docker::LAB_LABEL.to_owned(), json!(lab.name));
+        deploy.insert("labels".to_owned(), Value::Object(labels));
+    }
+    let text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
+    Ok(Compose { name: name.to_owned(), text, files, services: wanted, offline: false })
+}
+
+/// Swarm configs and secrets can't change: a changed file gets a name of its own.
+fn name_by_content(
+    stack: &str,
+    key: &str,
+    entry: &mut Value,
+    base: &Path,
+    files: &mut Vec<(String, Vec<u8>)>,
+) -> Result<(), String> {
+    let Some(path) = entry.get("file").and_then(Value::as_str) else { return Ok(()) };
+    let path = base.join(path);
+    let bytes = std::fs::read(&path).map_err(|e| format!("read `{}`: {e}", path.display()))?;
+    let at = format!("file-{}", files.len());
+    if entry.get("name").is_none() {
+        entry["name"] = json!(format!("{stack}_{key}_{}", digest(&[&bytes])));
+    }
+    entry["file"] = json!(format!("./{at}"));
+    files.push((at, bytes));
+    Ok(())
+}
+
+fn replicas(deploy: &Map<String, Value>) -> Option<u64> {
+    match deploy.get("mode").and_then(Value::as_str).unwrap_or("replicated") {
+        "replicated" => deploy.get("replicas").map_or(Some(1), Value::as_u64),
+        _ => None,
+    }
+}
+
+fn constraints(deploy: &Map<String, Value>) -> Vec<String> {
+    let list = deploy.get("placement").and_then(|p| p.get("constraints")).and_then(Value::as_array);
+    list.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Labels may be written as a map or as a list of `key=value`.
+fn as_map(labels: Option<&Value>) -> Map<String, Value> {
+    match labels {
+        Some(Value::Object(map)) => map.clone(),
+        Some(Value::Array(list)) => list
+            .iter()
+            .filter_map(Value::as_str)
+            .map(|l| l.split_once('=').unwrap_or((l, "")))
+            .map(|(key, value)| (key.to_owned(), json!(value)))
+            .collect(),
+        _ => Map::new(),
+    }
+}
+
+/// Twelve hex digits of SHA-256 over the parts.
+fn digest(parts: &[&[u8]]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.finalize().iter().take(6).map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,157 @@
+//! Destroy: everything that carries the lab's tag, in reverse, verified.
+
+use crate::cx::Cx;
+use crate::docker::{LAB_LABEL, SwarmView};
+use crate::event::{Event, Sums};
+use crate::limits;
+use crate::networks;
+use crate::step::Failure;
+use blueprints::{Host, HostProvider, Role};
+use futures::future::join_all;
+use providers::{Cmd, Owned, OwnedKind, Provider, quote};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a destroy would remove, in its order.
+pub struct Doomed {
+    machines: Vec<(Arc<dyn Provider>, Owned)>,
+    existing: Vec<Host>,
+}
+
+impl Doomed {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty() && self.existing.is_empty()
+    }
+
+    /// Each thing in words.
+    pub fn words(&self) -> Vec<String> {
+        let left = self.existing.iter().map(|h| {
+            format!("stacks, networks and the swarm membership of {} (the host stays)", h.name)
+        });
+        left.chain(self.machines.iter().map(|(_, o)| words(o))).collect()
+    }
+}
+
+fn words(owned: &Owned) -> String {
+    format!("{} {}", owned.kind, owned.name)
+}
+
+/// What carries the lab's tag now. Existing hosts count while their engine is in a swarm.
+///
+/// # Errors
+/// When a provider does not answer.
+pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
+    let mut machines = Vec::new();
+    for provider in cx.world().providers() {
+        for owned in provider.owned().await? {
+            machines.push((provider.clone(), owned));
+        }
+    }
+    let all: Vec<&Host> = cx.lab().hosts.iter().collect();
+    let of_bp = all.iter().filter(|h| {
+        h.provider == HostProvider::Existing && h.role != Role::None
+    });
+    let asked = of_bp.map(|h| async move {
+        // A host without docker, or that does not answer, has no membership that bp can end.
+        let member = cx.engine(&h.name).await.is_ok_and(|e| e.swarm.local_node_state != "inactive");
+        member.then(|| (*h).clone())
+    });
+    let existing = join_all(asked).await.into_iter().flatten().collect();
+    Ok(Doomed { machines, existing })
+}
+
+/// Removes it all and verifies that nothing is left.
+pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
+    let (mut removed, mut failed) = (0, 0);
+    let mut count = |what: String, result: Result<(), String>| match result {
+        Ok(()) => {
+            removed += 1;
+            cx.events().emit(Event::Removed { what });
+        }
+        Err(error) => {
+            failed += 1;
+            cx.events().emit(Event::NotRemoved { what, error });
+        }
+    };
+    if !doomed.existing.is_empty() {
+        let others = doomed.machines.iter().all(|(_, o)| o.kind != OwnedKind::Machine);
+        if others {
+            for (what, result) in empty_swarm(cx).await {
+                count(what, result);
+            }
+        }
+        let leave = doomed.existing.iter().map(|host| async move {
+            let what = format!("swarm membership of {}", host.name);
+            let cmd = Cmd::new("docker swarm leave --force").within(Duration::from_secs(120));
+            (what, cx.ok(&host.name, cmd).await.map(drop).map_err(|t| Failure::from(t).message))
+        });
+        for (what, result) in join_all(leave).await {
+            count(what, result);
+        }
+    }
+    // Machines before the template they are clones of, that before the network they are on.
+    let kinds: BTreeSet<OwnedKind> = doomed.machines.iter().map(|(_, o)| o.kind).collect();
+    for kind in kinds {
+        let of_kind = doomed.machines.iter().filter(|(_, o)| o.kind == kind);
+        let gone = join_all(of_kind.map(|(provider, owned)| async move {
+            let removing = provider.remove(owned);
+            let result = crate::run::bounded(limits::REMOVE, "the removal", removing).await;
+            let result = result.map_err(|f| f.message);
+            (words(owned), result.and_then(|r| r.map_err(|e| e.to_string())))
+        }));
+        for (what, result) in gone.await {
+            count(what, result);
+        }
+    }
+    for provider in cx.world().providers() {
+        match provider.owned().await {
+            Ok(left) => {
+                for owned in left {
+                    count(words(&owned), Err("it is still there".to_owned()));
+                }
+            }
+            Err(error) => count("what is left".to_owned(), Err(error.to_string())),
+        }
+    }
+    Sums { removed: Some(removed), failed: Some(failed), ..Sums::default() }
+}
+
+/// Takes the lab's stacks and networks out of a swarm of hosts that stay, and waits until they are
+/// gone: docker answers before that.
+async fn empty_swarm(cx: &Cx) -> Vec<(String, Result<(), String>)> {
+    let Ok(view) = cx.fresh().swarm().await else { return Vec::new() };
+    let lab = &cx.lab().name;
+    let is_mine = |s: &&crate::docker::Service| s.spec.labels.get(LAB_LABEL) == Some(lab);
+    let stacks: BTreeSet<&str> = view.services.iter().filter(is_mine).map(|s| s.stack()).collect();
+    let mut results = Vec::new();
+    for stack in stacks {
+        results.push((format!("stack {stack}"), remove_stack(cx, &view, stack).await));
+    }
+    let mine = view.networks.iter().filter(|n| {
+        n.labels.as_ref().and_then(|l| l.get(LAB_LABEL)) == Some(lab)
+    });
+    for network in mine {
+        let cmd = Cmd::new(networks::remove(&network.name));
+        let gone = cx.ok(&view.manager, cmd).await;
+        results.push((
+            format!("network {}", network.name),
+            gone.map(drop).map_err(|t| Failure::from(t).message),
+        ));
+    }
+    results
+}
+
+async fn remove_stack(cx: &Cx, view: &SwarmView, stack: &str) -> Result<(), String> {
+    let name = quote(stack);
+    let cmd = Cmd::new(format!(
+        "docker stack rm {name} >/dev/null || exit\n\
+         for i in $(seq 120); do\n\
+         t=$(docker ps -aq --filter label=com.docker.stack.namespace={name})$(docker network ls -q --filter label=com.docker.stack.namespace={name})\n\
+         [ -n \"$t\" ] || exit 0; sleep 1; done\n\
+         echo 'its tasks or networks are still there after two minutes' >&2; exit 1"
+    ))
+    .within(Duration::from_secs(300));
+    cx.ok(&view.manager, cmd).await.map(drop).map_err(|t| Failure::from(t).message)
+}

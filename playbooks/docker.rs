@@ -1,0 +1,429 @@
+//! What the `docker` command answers, as types. All of it is read with JSON formats.
+
+use crate::cx::Cx;
+use crate::step::Failure;
+use providers::Cmd;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// `docker info` of one host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EngineInfo {
+    /// The engine's own id.
+    #[serde(rename = "ID", default)]
+    pub id: String,
+    /// Its part in a swarm.
+    #[serde(default)]
+    pub swarm: EngineSwarm,
+}
+
+/// An engine's part in a swarm.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EngineSwarm {
+    /// The node's id, empty outside a swarm.
+    #[serde(rename = "NodeID")]
+    pub node_id: String,
+    /// `inactive`, `pending`, `active`, `error`, `locked`.
+    pub local_node_state: String,
+    /// Whether it is a manager that can act: there is a quorum.
+    pub control_available: bool,
+    /// What went wrong.
+    pub error: String,
+    /// The swarm, as far as this node knows it.
+    pub cluster: Option<Cluster>,
+}
+
+/// A swarm's identity.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Cluster {
+    /// The swarm's id.
+    #[serde(rename = "ID")]
+    pub id: String,
+}
+
+impl EngineInfo {
+    /// Asks a host's engine.
+    pub(crate) async fn ask(cx: &Cx, host: &str) -> Result<Self, String> {
+        let cmd = Cmd::new("docker info --format '{{json .}}'");
+        let output = cx.run(host, &cmd).await.map_err(|e| format!("{host}: {e}"))?;
+        // Without a daemon, docker prints half an answer and exits with 1.
+        if !output.ok() {
+            let why = output.err();
+            return Err(format!("{host}: {}", why.lines().next().unwrap_or("no docker there")));
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|e| format!("{host}: `docker info` answered what bp can't read: {e}"))
+    }
+
+    /// Whether it is an active member of some swarm.
+    pub fn is_member(&self) -> bool {
+        self.swarm.local_node_state == "active"
+    }
+}
+
+/// The swarm as one of its managers sees it.
+#[derive(Clone, Debug)]
+pub struct SwarmView {
+    /// The host that was asked.
+    pub manager: String,
+    /// The swarm's id.
+    pub id: String,
+    /// Its nodes.
+    pub nodes: Vec<Node>,
+    /// Its overlay networks, the ingress network left out.
+    pub networks: Vec<OverlayNetwork>,
+    /// Its services.
+    pub services: Vec<Service>,
+}
+
+/// `docker node inspect`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Node {
+    /// The node's id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// What was asked of it.
+    pub spec: NodeSpec,
+    /// What it says of itself.
+    pub description: NodeDescription,
+    /// How it is.
+    pub status: NodeStatus,
+    /// For managers only.
+    pub manager_status: Option<ManagerStatus>,
+}
+
+/// What was asked of a node.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NodeSpec {
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// `manager` or `worker`.
+    pub role: String,
+    /// `active`, `pause`, `drain`.
+    pub availability: String,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NodeDescription {
+    /// Its host name.
+    #[serde(default)]
+    pub hostname: String,
+}
+
+/// How a node is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct NodeStatus {
+    /// `ready`, `down`, `unknown`, `disconnected`.
+    pub state: String,
+}
+
+/// How a manager is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ManagerStatus {
+    /// Whether it leads.
+    #[serde(default)]
+    pub leader: bool,
+    /// `reachable`, `unreachable`, `unknown`.
+    #[serde(default)]
+    pub reachability: String,
+}
+
+/// `docker network inspect`, of an overlay.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct OverlayNetwork {
+    /// Its name.
+    pub name: String,
+    /// Whether containers that are no services may join.
+    #[serde(default)]
+    pub attachable: bool,
+    /// Whether it is the routing mesh's own.
+    #[serde(default)]
+    pub ingress: bool,
+    /// Driver options; `encrypted` stands here.
+    #[serde(default)]
+    pub options: Option<BTreeMap<String, String>>,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: Option<BTreeMap<String, String>>,
+    /// Its addresses.
+    #[serde(rename = "IPAM", default)]
+    pub ipam: Ipam,
+}
+
+/// A network's addresses.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Ipam {
+    /// One for each subnet.
+    pub config: Option<Vec<IpamConfig>>,
+}
+
+/// One subnet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IpamConfig {
+    /// In CIDR form.
+    pub subnet: String,
+}
+
+/// `docker service inspect`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Service {
+    /// The service's id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// What was asked of it.
+    pub spec: ServiceSpec,
+    /// How its last update went.
+    pub update_status: Option<UpdateStatus>,
+}
+
+/// What was asked of a service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ServiceSpec {
+    /// Its name, `<stack>_<service>`.
+    pub name: String,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Its tasks.
+    pub task_template: TaskTemplate,
+    /// `Replicated`, `Global`, `ReplicatedJob`, `GlobalJob`: the key says which.
+    #[serde(default)]
+    pub mode: Value,
+}
+
+impl Service {
+    /// The stack it belongs to.
+    pub fn stack(&self) -> &str {
+        self.spec.labels.get("com.docker.stack.namespace").map_or("", String::as_str)
+    }
+
+    /// How many tasks it is asked to keep; `None` for global services and jobs.
+    pub fn replicas(&self) -> Option<u64> {
+        self.spec.mode.get("Replicated")?.get("Replicas")?.as_u64()
+    }
+
+    /// Whether it is a job: its tasks are to end.
+    pub fn is_job(&self) -> bool {
+        self.spec.mode.get("ReplicatedJob").or(self.spec.mode.get("GlobalJob")).is_some()
+    }
+}
+
+/// A service's tasks.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TaskTemplate {
+    /// Their container, as docker describes it.
+    pub container_spec: Value,
+    /// When they are started again.
+    pub restart_policy: Option<RestartPolicy>,
+    /// Raised by `--force`.
+    #[serde(default)]
+    pub force_update: u64,
+}
+
+impl TaskTemplate {
+    /// The image, without the digest that docker may have added.
+    pub fn image(&self) -> &str {
+        let image = self.container_spec.get("Image").and_then(Value::as_str).unwrap_or_default();
+        image.split('@').next().unwrap_or(image)
+    }
+}
+
+/// When tasks are started again.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RestartPolicy {
+    /// `none`, `on-failure`, `any`.
+    #[serde(default)]
+    pub condition: String,
+}
+
+/// How an update went.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct UpdateStatus {
+    /// `updating`, `paused`, `completed`, `rollback_started`, `rollback_paused`, `rollback_completed`.
+    #[serde(default)]
+    pub state: String,
+    /// In docker's words.
+    #[serde(default)]
+    pub message: String,
+}
+
+/// `docker inspect --type task`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Task {
+    /// The task's id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its service.
+    #[serde(rename = "ServiceID")]
+    pub service_id: String,
+    /// Its node; empty while it has none.
+    #[serde(rename = "NodeID", default)]
+    pub node_id: String,
+    /// Which replica it is; 0 for global services.
+    #[serde(default)]
+    pub slot: u64,
+    /// When it was made, in RFC 3339.
+    #[serde(default)]
+    pub created_at: String,
+    /// What it is asked to be: `running`, `shutdown`, `complete`, ….
+    pub desired_state: String,
+    /// How it is.
+    pub status: TaskStatus,
+    /// What it runs.
+    pub spec: TaskTemplate,
+}
+
+/// How a task is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct TaskStatus {
+    /// `new`, `pending`, `preparing`, `starting`, `running`, `complete`, `failed`, `rejected`, ….
+    pub state: String,
+    /// In docker's words.
+    #[serde(default)]
+    pub message: String,
+    /// What went wrong.
+    #[serde(default)]
+    pub err: String,
+    /// Its container.
+    pub container_status: Option<ContainerStatus>,
+}
+
+/// A task's container, how it is.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ContainerStatus {
+    /// The container's id on its node.
+    #[serde(rename = "ContainerID")]
+    pub container_id: String,
+    /// How it ended.
+    pub exit_code: i64,
+}
+
+/// Everything that a manager knows and bp asks, in one go: `docker` costs a third of a second a
+/// call on an emulated machine. One JSON array a line.
+const VIEW: &str = "set -e
+one() { k=$1; shift; ids=$(\"$@\"); [ -z \"$ids\" ] && echo '[]' || \
+docker $k inspect --format '{{json .}}' $ids | paste -sd, | sed 's/^/[/;s/$/]/'; }
+one node docker node ls -q
+one network docker network ls -q --filter driver=overlay --filter scope=swarm
+one service docker service ls -q";
+
+impl SwarmView {
+    /// Asks the first manager of the lab that can act.
+    pub(crate) async fn ask(cx: &Cx) -> Result<Self, String> {
+        let managers: Vec<String> = cx.lab().managers().map(|h| h.name.clone()).collect();
+        let engines =
+            futures::future::join_all(managers.iter().map(|name| cx.engine(name))).await;
+        let mut why = String::from("the lab has no managers");
+        for (name, engine) in managers.iter().zip(engines) {
+            let swarm = match engine {
+                Ok(engine) => engine.swarm,
+                Err(error) => {
+                    why = error;
+                    continue;
+                }
+            };
+            let id = swarm.cluster.unwrap_or_default().id;
+            if !swarm.control_available || id.is_empty() {
+                why = match swarm.error.as_str() {
+                    "" => format!("{name} is no manager of a swarm with a quorum"),
+                    error => format!("{name}: {error}"),
+                };
+                continue;
+            }
+            match Self::ask_manager(cx, name, id).await {
+                Ok(view) => return Ok(view),
+                Err(error) => why = error,
+            }
+        }
+        Err(why)
+    }
+
+    async fn ask_manager(cx: &Cx, manager: &str, id: String) -> Result<Self, String> {
+        let output = cx.run(manager, &Cmd::new(VIEW)).await.map_err(|e| format!("{manager}: {e}"))?;
+        if !output.ok() {
+            return Err(format!("{manager}: {}", output.err()));
+        }
+        let text = output.out();
+        let mut lines = text.lines();
+        let networks: Vec<OverlayNetwork>;
+        let view = Self {
+            manager: manager.to_owned(),
+            id,
+            nodes: array(lines.next())?,
+            networks: {
+                networks = array(lines.next())?;
+                networks.into_iter().filter(|n: &OverlayNetwork| !n.ingress).collect()
+            },
+            services: array(lines.next())?,
+        };
+        Ok(view)
+    }
+
+    /// The node of this id.
+    pub fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.iter().find(|n| n.id == id)
+    }
+
+    /// The node that bp marked as this host.
+    pub fn node_of(&self, host: &str) -> Option<&Node> {
+        let mine = |n: &&Node| n.spec.labels.get(HOST_LABEL).is_some_and(|h| h == host);
+        // A machine that was made anew leaves its dead namesake behind for a while.
+        self.nodes.iter().filter(mine).min_by_key(|n| n.status.state != "ready")
+    }
+}
+
+/// The label that says which host of the lab a node is.
+pub(crate) const HOST_LABEL: &str = "bp.host";
+
+/// The label that says which lab a network or a service belongs to.
+pub(crate) const LAB_LABEL: &str = "bp.lab";
+
+/// The tasks of a stack, as a manager knows them.
+pub(crate) async fn tasks(cx: &Cx, manager: &str, stack: &str) -> Result<Vec<Task>, String> {
+    let stack = providers::quote(stack);
+    let cmd = Cmd::new(format!(
+        "ids=$(docker stack ps -q --no-trunc {stack}) || exit; [ -z \"$ids\" ] && exit; \
+         docker inspect --type task --format '{{{{json .}}}}' $ids"
+    ));
+    let output = cx.run(manager, &cmd).await.map_err(|e| e.to_string())?;
+    let text = output.out();
+    // A task that ended between the two commands is no more: the others are still printed.
+    text.lines().map(|line| read(line)).collect()
+}
+
+fn array<T: DeserializeOwned>(line: Option<&str>) -> Result<Vec<T>, String> {
+    read(line.ok_or("docker's answer ended early")?)
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|e| format!("docker answered what bp can't read: {e}"))
+}
+
+/// The failure of a step that needs a manager and finds none.
+pub(crate) fn no_manager(why: String) -> Failure {
+    Failure::new(format!("no manager can act: {why}"))
+        .hint("a swarm needs more than half of its managers; `bp status` says which are away")
+}

@@ -1,0 +1,135 @@
+//! The etcd stack: what its nodes need before it, and what makes it healthy.
+//!
+//! The members are asked on their own nodes, in their own containers, which are found by the
+//! service's label.
+
+use crate::cx::Cx;
+use crate::runbook;
+use crate::step::{Check, Failure, Step};
+use blueprints::Lab;
+use futures::future::join_all;
+use providers::Cmd;
+use serde_json::json;
+use std::path::Path;
+
+/// The folder of each member, on its own node.
+///
+/// # Errors
+/// When the playbook can't be read.
+pub fn before(
+    lab: &Lab,
+    members: &[String],
+    beside: &Path,
+) -> Result<(Vec<Step>, Option<String>), Failure> {
+    let (text, remark) = runbook::built_in("etcd.yml", beside)?;
+    let mut only = lab.clone();
+    only.hosts.retain(|h| members.contains(&h.name));
+    Ok((runbook::steps(&only, "etcd.yml", &text, &json!({}))?, remark))
+}
+
+/// What healthy means: every member answers, there are as many as asked for, and what is written
+/// through one is read through all.
+pub fn health(lab: &str, stack: &str, members: &[String]) -> Vec<Step> {
+    let mut steps: Vec<Step> = members.iter().map(|member| answers(stack, member)).collect();
+    steps.push(whole(stack, members));
+    steps.push(key(lab, stack, members));
+    steps
+}
+
+/// `etcdctl` in the member's own container; fails where the container does not run.
+fn etcdctl(stack: &str, member: &str, args: &str) -> String {
+    format!(
+        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_etcd-{member} | head -n 1)\n\
+         [ -n \"$c\" ] || {{ echo 'the member of {member} does not run'; exit 1; }}\n\
+         docker exec \"$c\" etcdctl --command-timeout=10s {args} 2>&1"
+    )
+}
+
+fn answers(stack: &str, member: &str) -> Step {
+    let ask = etcdctl(stack, member, "endpoint health");
+    Step::host(member, format!("{stack} member"), "a member is healthy when it reads through its quorum")
+        .check_shell(format!("{ask} >/dev/null || {{ echo 'it is not healthy'; exit 1; }}"))
+}
+
+fn whole(stack: &str, members: &[String]) -> Step {
+    let (stack_name, members) = (stack.to_owned(), members.to_vec());
+    Step::lab(format!("{stack} members"), "the cluster has as many members as the blueprint says, and one leads")
+        .check(move |cx| {
+            let (stack, members) = (stack_name.clone(), members.clone());
+            async move {
+                let mut why = Check::Unknown("it is not deployed yet".to_owned());
+                for member in &members {
+                    let ask = etcdctl(&stack, member, "endpoint status --cluster -w json");
+                    match cx.run(member, &Cmd::new(ask)).await {
+                        Ok(output) if output.ok() => return judge(&output.out(), members.len()),
+                        Ok(output) => why = Check::Not(format!("{member}: {}", last_line(&output.out()))),
+                        Err(error) => why = cx.unanswered(member, error).await,
+                    }
+                }
+                why
+            }
+        })
+}
+
+/// Reads `etcdctl endpoint status --cluster -w json`.
+fn judge(printed: &str, wanted: usize) -> Check {
+    // Warnings may stand before the answer, which is one line.
+    let line = printed.lines().rfind(|l| l.starts_with('[')).unwrap_or_default();
+    let Ok(status) = serde_json::from_str::<Vec<serde_json::Value>>(line) else {
+        return Check::Not(last_line(printed));
+    };
+    let leaders: Vec<_> = status.iter().map(|m| &m["Status"]["leader"]).collect();
+    if status.len() != wanted {
+        return Check::Not(format!("{} of {wanted} members answer", status.len()));
+    }
+    let agreed = leaders.iter().all(|l| *l == leaders[0] && l.as_u64().is_some_and(|l| l != 0));
+    Check::when(agreed, "the members do not agree on a leader")
+}
+
+fn last_line(text: &str) -> String {
+    text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("no answer").to_owned()
+}
+
+const KEY: &str = "bp/lab";
+
+fn key(lab: &str, stack: &str, members: &[String]) -> Step {
+    let wanted = (lab.to_owned(), stack.to_owned(), members.to_vec());
+    let written = wanted.clone();
+    Step::lab(
+        format!("{stack} key"),
+        "what is written through the first member is read through every one",
+    )
+    .check(move |cx| {
+        let (lab, stack, members) = wanted.clone();
+        async move {
+            let read = join_all(members.iter().map(|member| read(&cx, &stack, member))).await;
+            for (member, read) in members.iter().zip(read) {
+                match read {
+                    Ok(value) if value == lab => {}
+                    Ok(value) => {
+                        return Check::Not(format!("`{KEY}` reads `{value}` through {member}"));
+                    }
+                    Err(check) => return check,
+                }
+            }
+            Check::True
+        }
+    })
+    .apply(move |cx| {
+        let (lab, stack, members) = written.clone();
+        async move {
+            let first = &members[0];
+            let put = etcdctl(&stack, first, &format!("put {KEY} {lab}"));
+            cx.ok(first, Cmd::new(put)).await.map(drop)
+        }
+    })
+}
+
+async fn read(cx: &Cx, stack: &str, member: &str) -> Result<String, Check> {
+    let get = etcdctl(stack, member, &format!("get {KEY} --print-value-only"));
+    match cx.run(member, &Cmd::new(get)).await {
+        Ok(output) if output.ok() => Ok(output.out()),
+        Ok(output) => Err(Check::Not(format!("{member}: {}", last_line(&output.out())))),
+        Err(error) => Err(cx.unanswered(member, error).await),
+    }
+}

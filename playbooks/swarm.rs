@@ -1,0 +1,280 @@
+//! Phase swarm: one swarm, its managers joined one at a time, its workers together.
+
+use crate::cx::Cx;
+use crate::docker::{HOST_LABEL, Node, SwarmView, no_manager};
+use crate::limits;
+use crate::step::{Check, Failure, Step, Trouble};
+use blueprints::{Lab, Role};
+use futures::future::join_all;
+use providers::{Cmd, quote};
+use std::time::Duration;
+
+/// Managers join one at a time: raft takes one change of membership at once.
+const MANAGER_JOIN: &str = "manager join";
+
+/// The port of the managers' API, fixed by docker.
+const PORT: u16 = 2377;
+
+/// The steps of the phase.
+pub fn steps(lab: &Lab) -> Vec<Step> {
+    let mut steps = vec![initialised(lab)];
+    let (managers, workers): (Vec<_>, Vec<_>) =
+        lab.nodes().partition(|h| h.role == Role::Manager);
+    for host in managers.into_iter().chain(workers) {
+        steps.push(member(&host.name, host.role));
+    }
+    steps.push(sealed(lab));
+    steps
+}
+
+/// There is a swarm that one of the managers leads, and no host is in another one.
+fn initialised(lab: &Lab) -> Step {
+    let pool = lab.swarm.pool;
+    Step::lab("swarm", "the managers share one swarm, begun on the first of them")
+        .within(limits::JOIN)
+        .check(|cx| async move { state(&cx).await })
+        .apply(move |cx| async move {
+            let Some(first) = cx.lab().managers().next().map(|h| h.name.clone()) else {
+                return Err(Failure::new("the lab has no managers").into());
+            };
+            let address = own_address(&cx, &first).await?;
+            let script = format!(
+                "docker swarm init --advertise-addr {address} --listen-addr 0.0.0.0:{PORT} \
+                 --default-addr-pool {pool} --default-addr-pool-mask-length 24 >/dev/null"
+            );
+            // Its answer holds a join token: only the exit status is looked at.
+            cx.ok(&first, Cmd::new(script).within(Duration::from_secs(120))).await.map(drop)
+        })
+}
+
+async fn state(cx: &Cx) -> Check {
+    let managers: Vec<String> = cx.lab().managers().map(|h| h.name.clone()).collect();
+    let engines = join_all(managers.iter().map(|name| cx.engine(name))).await;
+    let mut members = Vec::new();
+    for (name, engine) in managers.iter().zip(&engines) {
+        match engine {
+            Ok(engine) if engine.swarm.local_node_state == "locked" => {
+                return Check::Failed(
+                    Failure::new(format!("the swarm is locked on {name}"))
+                        .hint("`docker swarm unlock` on it, then `bp up` again"),
+                );
+            }
+            Ok(engine) if engine.swarm.local_node_state != "inactive" => {
+                members.push((name, engine));
+            }
+            _ => {}
+        }
+    }
+    let known: Vec<(&String, &str)> = members
+        .iter()
+        .filter_map(|(name, e)| e.swarm.cluster.as_ref().map(|c| (*name, c.id.as_str())))
+        .filter(|(_, id)| !id.is_empty())
+        .collect();
+    if let Some(((first, one), (second, other))) =
+        known.first().and_then(|a| known.iter().find(|b| b.1 != a.1).map(|b| (*a, *b)))
+    {
+        return two_swarms(first, one, second, other);
+    }
+    match cx.swarm().await {
+        Ok(_) => Check::True,
+        // A member that can't act waits for its fellows; a new swarm beside it would be a second one.
+        Err(why) if !members.is_empty() => Check::Failed(no_manager(why)),
+        Err(_) => match managers.iter().zip(&engines).find_map(|(_, e)| e.as_ref().err()) {
+            // Where a manager does not answer, there may be a swarm that is not seen.
+            Some(why) if engines.iter().any(Result::is_ok) => {
+                Check::Unknown(format!("whether there is a swarm: {why}"))
+            }
+            Some(why) => Check::Unknown(why.clone()),
+            None => Check::Not("there is no swarm yet".to_owned()),
+        },
+    }
+}
+
+fn two_swarms(first: &str, one: &str, second: &str, other: &str) -> Check {
+    Check::Failed(
+        Failure::new(format!("{first} belongs to the swarm {one}, {second} to the swarm {other}"))
+            .hint("bp never takes a node out of another swarm: `docker swarm leave` there, if you mean it"),
+    )
+}
+
+/// The address of a host that the others reach it by, which is the one bp reaches it by.
+async fn own_address(cx: &Cx, host: &str) -> Result<String, Trouble> {
+    let machine = cx.machine(host).await.map_err(Failure::new)?;
+    let address = machine.and_then(|m| m.address);
+    Ok(address.ok_or_else(|| Failure::new(format!("{host} has no address")))?.to_string())
+}
+
+fn member(host: &str, role: Role) -> Step {
+    let (checked, applied) = (host.to_owned(), host.to_owned());
+    let name = if role == Role::Manager { "manager" } else { "worker" };
+    let step = Step::host(host, name, "the host is a node of the lab's swarm, in its role")
+        .within(limits::JOIN)
+        .check(move |cx| {
+            let host = checked.clone();
+            async move { is_member(&cx, &host, role).await }
+        })
+        .apply(move |cx| {
+            let host = applied.clone();
+            async move { join(&cx, &host, role).await }
+        });
+    if role == Role::Manager { step.alone(MANAGER_JOIN) } else { step }
+}
+
+async fn is_member(cx: &Cx, host: &str, role: Role) -> Check {
+    let engine = match cx.engine(host).await {
+        Ok(engine) => engine,
+        Err(why) => return Check::Unknown(why),
+    };
+    let view = match cx.swarm().await {
+        Ok(view) => view,
+        Err(why) => return Check::Unknown(why),
+    };
+    let mine = engine.swarm.cluster.clone().unwrap_or_default().id;
+    if !mine.is_empty() && mine != view.id {
+        return two_swarms(&view.manager, &view.id, host, &mine);
+    }
+    match engine.swarm.local_node_state.as_str() {
+        "active" => {}
+        "inactive" => return Check::Not("it is in no swarm".to_owned()),
+        other if engine.swarm.error.is_empty() => return Check::Not(format!("its part is {other}")),
+        other => return Check::Not(format!("its part is {other}: {}", engine.swarm.error)),
+    }
+    let Some(node) = view.node(&engine.swarm.node_id) else {
+        // Workers know no swarm id: the lab's managers not knowing them says the same.
+        return Check::Failed(
+            Failure::new(format!(
+                "{host} is the node {} of a swarm that is not the lab's swarm {}",
+                engine.swarm.node_id, view.id
+            ))
+            .hint("bp never takes a node out of another swarm: `docker swarm leave` there, if you mean it"),
+        );
+    };
+    is_well(node, role)
+}
+
+fn is_well(node: &Node, role: Role) -> Check {
+    let wanted = if role == Role::Manager { "manager" } else { "worker" };
+    if node.spec.role != wanted {
+        return Check::Not(format!("it is a {}, not a {wanted}", node.spec.role));
+    }
+    if node.status.state != "ready" {
+        return Check::Not(format!("the managers see it as {}", node.status.state));
+    }
+    match &node.manager_status {
+        Some(status) if status.reachability != "reachable" => {
+            Check::Not(format!("as a manager it is {}", status.reachability))
+        }
+        None if role == Role::Manager => Check::Not("it is no manager yet".to_owned()),
+        _ => Check::True,
+    }
+}
+
+async fn join(cx: &Cx, host: &str, role: Role) -> Result<(), Trouble> {
+    let view = cx.swarm().await.map_err(no_manager)?;
+    let engine = cx.engine(host).await.map_err(Failure::new)?;
+    if engine.is_member() {
+        // In the swarm, but in the other role. Where it is in the right one, it is waited for.
+        let change = match (view.node(&engine.swarm.node_id), role) {
+            (Some(node), Role::Manager) if node.spec.role == "worker" => "promote",
+            (Some(node), Role::Worker) if node.spec.role == "manager" => "demote",
+            _ => return Ok(()),
+        };
+        let script = format!("docker node {change} {}", quote(&engine.swarm.node_id));
+        return cx.ok(&view.manager, Cmd::new(script)).await.map(drop);
+    }
+    forget_namesakes(cx, &view, host).await?;
+    let kind = if role == Role::Manager { "manager" } else { "worker" };
+    let ask = Cmd::new(format!("docker swarm join-token -q {kind}"));
+    let token = cx.ok(&view.manager, ask).await?.out();
+    let manager = own_address(cx, &view.manager).await?;
+    let own = own_address(cx, host).await?;
+    // docker forces the token into the argv of its command; bp's own shell reads it from stdin.
+    let cmd = Cmd::new(format!(
+        "read -r t && docker swarm join --advertise-addr {own} --listen-addr 0.0.0.0:{PORT} \
+         --token \"$t\" {manager}:{PORT}"
+    ))
+    .stdin(providers::Stdin::Bytes(format!("{token}\n").into_bytes()))
+    .secret(token)
+    .within(Duration::from_secs(180));
+    cx.events().hide(&cmd.secrets[0]);
+    let output = cx.run(host, &cmd).await?;
+    // A slow join goes on in the background; the check says how it ends.
+    if output.ok() || output.err().contains("will continue") {
+        return Ok(());
+    }
+    let hint = format!("is {PORT}/tcp open from {host} to {}, and back?", view.manager);
+    Err(Failure::command(&cmd, &output).hint(hint).into())
+}
+
+/// A machine made anew under the same name: its dead node makes room, as a manager it would count
+/// against the quorum for ever.
+async fn forget_namesakes(cx: &Cx, view: &SwarmView, host: &str) -> Result<(), Trouble> {
+    let dead = view.nodes.iter().filter(|n| {
+        n.spec.labels.get(HOST_LABEL).is_some_and(|h| h == host) && n.status.state == "down"
+    });
+    for node in dead {
+        let id = quote(&node.id);
+        let script = format!(
+            "if [ {} = manager ]; then docker node demote {id} >/dev/null || exit; fi; \
+             docker node rm --force {id} >/dev/null",
+            quote(&node.spec.role)
+        );
+        cx.ok(&view.manager, Cmd::new(script)).await?;
+        cx.note(format!("the dead node {} of {host} was taken out of the swarm", node.id));
+    }
+    Ok(())
+}
+
+/// The joins are done: their tokens are worth nothing any more, and each node says which host it is.
+///
+/// The mark is set after the tokens are rotated, so that a run that was cut off in between rotates
+/// again.
+fn sealed(lab: &Lab) -> Step {
+    let hosts: Vec<String> = lab.nodes().map(|h| h.name.clone()).collect();
+    let applied = hosts.clone();
+    Step::lab("tokens", "a join token stood in the arguments of a command, so it is rotated when the joins are done")
+        .check(move |cx| {
+            let hosts = hosts.clone();
+            async move {
+                let view = match cx.swarm().await {
+                    Ok(view) => view,
+                    Err(why) => return Check::Unknown(why),
+                };
+                for host in hosts {
+                    match cx.engine(&host).await {
+                        Ok(engine) if !is_marked(&view, &engine.swarm.node_id, &host) => {
+                            return Check::Not(format!("{host} has joined since the last rotation"));
+                        }
+                        Ok(_) => {}
+                        Err(why) => return Check::Unknown(why),
+                    }
+                }
+                Check::True
+            }
+        })
+        .apply(move |cx| {
+            let hosts = applied.clone();
+            async move {
+                let view = cx.swarm().await.map_err(no_manager)?;
+                let mut script = String::from(
+                    "set -e; docker swarm join-token --rotate -q worker >/dev/null; \
+                     docker swarm join-token --rotate -q manager >/dev/null\n",
+                );
+                for host in &hosts {
+                    let id = cx.engine(host).await.map_err(Failure::new)?.swarm.node_id;
+                    if !is_marked(&view, &id, host) {
+                        script.push_str(&format!(
+                            "docker node update --label-add {HOST_LABEL}={} {} >/dev/null\n",
+                            quote(host),
+                            quote(&id)
+                        ));
+                    }
+                }
+                cx.ok(&view.manager, Cmd::new(script)).await.map(drop)
+            }
+        })
+}
+
+fn is_marked(view: &SwarmView, id: &str, host: &str) -> bool {
+    view.node(id).is_some_and(|n| n.spec.labels.get(HOST_LABEL).is_some_and(|h| h == host))
+}

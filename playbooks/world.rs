@@ -1,0 +1,182 @@
+//! The real world: providers as the blueprint names them, sessions over SSH.
+
+use crate::cx::World;
+use crate::limits;
+use crate::step::Failure;
+use async_trait::async_trait;
+use blueprints::{Host, HostProvider, Jump, Lab, Secret, Sudo};
+use providers::existing::Existing;
+use providers::ssh::{self, Become, HostKeys, Target};
+use providers::{Access, Machine, Provider, Session, SessionError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Hypervisors, clouds and hosts that are there.
+pub struct RealWorld {
+    dir: PathBuf,
+    existing: Arc<dyn Provider>,
+    made: Option<Arc<dyn Provider>>,
+}
+
+impl RealWorld {
+    /// Opens what the blueprint names. `dir` is the lab's folder, `tell` takes progress lines.
+    ///
+    /// # Errors
+    /// When a provider can't be opened.
+    pub async fn open(
+        lab: &Lab,
+        dir: &Path,
+        tell: Arc<dyn Fn(String) + Send + Sync>,
+    ) -> Result<Self, Failure> {
+        let made = if lab.libvirt.is_some() { Some(open_libvirt(lab, tell).await?) } else { None };
+        Ok(Self { dir: dir.to_owned(), existing: Arc::new(Existing::new(lab)), made })
+    }
+}
+
+#[cfg(feature = "libvirt")]
+async fn open_libvirt(
+    lab: &Lab,
+    tell: Arc<dyn Fn(String) + Send + Sync>,
+) -> Result<Arc<dyn Provider>, Failure> {
+    Ok(Arc::new(providers::libvirt::open(lab, &cache(), tell).await?))
+}
+
+#[cfg(not(feature = "libvirt"))]
+async fn open_libvirt(
+    _lab: &Lab,
+    _tell: Arc<dyn Fn(String) + Send + Sync>,
+) -> Result<Arc<dyn Provider>, Failure> {
+    Err(Failure::new("this bp was built without libvirt")
+        .hint("build it with the cargo feature `libvirt`"))
+}
+
+/// Downloaded and built templates, kept between labs.
+fn cache() -> PathBuf {
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("bp")
+}
+
+/// The file of the lab's own key.
+pub fn lab_key(dir: &Path) -> PathBuf {
+    dir.join("id_ed25519")
+}
+
+#[async_trait]
+impl World for RealWorld {
+    fn providers(&self) -> Vec<Arc<dyn Provider>> {
+        self.made.iter().chain([&self.existing]).cloned().collect()
+    }
+
+    fn provider(&self, host: &Host) -> Arc<dyn Provider> {
+        match (host.provider, &self.made) {
+            (HostProvider::Libvirt, Some(made)) => made.clone(),
+            _ => self.existing.clone(),
+        }
+    }
+
+    async fn connect(
+        &self,
+        host: &Host,
+        machine: &Machine,
+    ) -> Result<Arc<dyn Session>, SessionError> {
+        ssh::connect(&target(host, machine, &self.dir)?).await
+    }
+
+    fn access(&self, host: &Host) -> Result<Access, Failure> {
+        let public = match &host.ssh.key {
+            Some(key) => ssh::public_of(key),
+            None => ssh::lab_key(&lab_key(&self.dir)),
+        };
+        let public = public.map_err(|e| Failure::new(format!("the key for {}: {e}", host.name)))?;
+        Ok(Access { authorized: vec![public], user: host.ssh.user.clone() })
+    }
+}
+
+/// How a host is logged in to.
+///
+/// # Errors
+/// When it has no address yet, or a secret source gives nothing.
+pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, SessionError> {
+    let address = machine.address.ok_or_else(|| {
+        SessionError::Unreachable("the machine has no address yet".to_owned())
+    })?;
+    let own_key = host.ssh.key.is_none() && host.provider != HostProvider::Existing;
+    let keys = match &host.ssh.key {
+        Some(key) => vec![key.clone()],
+        None if own_key => vec![lab_key(dir)],
+        None => default_keys(),
+    };
+    let become_root = match &host.ssh.sudo {
+        Sudo::No => Become::Nothing,
+        Sudo::Passwordless => Become::Sudo { password: None },
+        Sudo::Password(secret) => Become::Sudo { password: Some(read(secret)?.into()) },
+    };
+    let host_keys = match (&machine.host_key, &host.ssh.fingerprint) {
+        (Some(pinned), _) => HostKeys::Pinned(vec![pinned.clone()]),
+        (None, Some(fingerprint)) => HostKeys::Fingerprint(fingerprint.clone()),
+        (None, None) => HostKeys::KnownHosts(known_hosts()),
+    };
+    Ok(Target {
+        host: host.name.clone(),
+        address: address.to_string(),
+        port: host.ssh.port,
+        user: host.ssh.user.clone(),
+        keys,
+        agent: !own_key,
+        sudo: become_root,
+        jump: host.ssh.jump.as_deref().map(|jump| Box::new(jump_target(jump))),
+        host_keys,
+        connect_within: limits::CONNECT,
+    })
+}
+
+fn jump_target(jump: &Jump) -> Target {
+    Target {
+        host: jump.address.clone(),
+        address: jump.address.clone(),
+        port: jump.port,
+        user: jump.user.clone(),
+        keys: jump.key.clone().map_or_else(default_keys, |key| vec![key]),
+        agent: true,
+        sudo: Become::Nothing,
+        jump: None,
+        host_keys: match &jump.fingerprint {
+            Some(fingerprint) => HostKeys::Fingerprint(fingerprint.clone()),
+            None => HostKeys::KnownHosts(known_hosts()),
+        },
+        connect_within: limits::CONNECT,
+    }
+}
+
+fn home() -> PathBuf {
+    PathBuf::from(std::env::var_os("HOME").unwrap_or_default())
+}
+
+fn default_keys() -> Vec<PathBuf> {
+    let names = ["id_ed25519", "id_ecdsa", "id_rsa"];
+    names.iter().map(|n| home().join(".ssh").join(n)).filter(|p| p.is_file()).collect()
+}
+
+fn known_hosts() -> Vec<PathBuf> {
+    vec![home().join(".ssh/known_hosts"), PathBuf::from("/etc/ssh/ssh_known_hosts")]
+}
+
+/// A secret from where the blueprint says, at the moment of use.
+fn read(secret: &Secret) -> Result<String, SessionError> {
+    let refused = |message: String| SessionError::Refused { message, hint: None };
+    let text = match secret {
+        Secret::Env(name) => std::env::var(name)
+            .map_err(|_| refused(format!("the environment variable `{name}` is not set")))?,
+        Secret::File(path) => std::fs::read_to_string(path)
+            .map_err(|e| refused(format!("read `{}`: {e}", path.display())))?,
+        Secret::Command(command) => {
+            let output = std::process::Command::new("sh").arg("-c").arg(command).output();
+            let output = output.map_err(|e| refused(format!("run `{command}`: {e}")))?;
+            if !output.status.success() {
+                return Err(refused(format!("`{command}` failed: {}", output.status)));
+            }
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        }
+    };
+    Ok(text.trim_end_matches('\n').to_owned())
+}
