@@ -110,6 +110,15 @@ pub enum SessionError {
         /// What the operator can do.
         hint: Option<String>,
     },
+    /// The host key is not the expected one: another machine, a rebuilt one, or one that was not
+    /// yet given its keys.
+    #[error("{message}")]
+    HostKey {
+        /// Which key was expected and which one was shown, as fingerprints.
+        message: String,
+        /// What the operator can do.
+        hint: Option<String>,
+    },
     /// The connection ended before the command's exit status arrived.
     #[error("the connection ended before the exit status arrived")]
     NoExitStatus,
@@ -139,6 +148,10 @@ pub trait Session: Send + Sync {
     /// Starts a command whose standard input stays open, and returns once it has printed its
     /// first line. `Err(Ok(output))` where it ended before that.
     async fn hold(&self, cmd: &Cmd) -> Result<(String, Box<dyn Held>), HoldError>;
+
+    /// Whether the connection still stands, as far as is known; once it does not, only a new
+    /// session helps.
+    fn alive(&self) -> bool;
 }
 
 /// Why a held command is not running.
