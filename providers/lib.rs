@@ -4,6 +4,7 @@
 
 mod provider;
 mod session;
+pub mod ssh;
 
 pub use provider::*;
 pub use session::*;
