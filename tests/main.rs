@@ -1,1 +1,4 @@
 //! The integration tests of `bp`: one binary.
+
+mod ssh;
+mod support;
