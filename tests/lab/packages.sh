@@ -1,0 +1,96 @@
+#!/bin/sh
+# Installs what building and testing bp needs, from the distribution's packages alone.
+# Does nothing, and asks nobody, where everything is there already.
+set -eu
+
+packages="
+    libvirt-dev pkg-config gcc libc6-dev make
+    libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
+    mmdebstrap debian-archive-keyring e2fsprogs tini
+    iproute2 nftables iptables procps util-linux kmod
+    openssh-server openssh-client ca-certificates shellcheck"
+# Since Debian 13 the daemon's drivers are packages of their own.
+drivers="
+    libvirt-daemon-driver-network libvirt-daemon-driver-storage libvirt-daemon-driver-qemu
+    libvirt-daemon-driver-nwfilter libvirt-daemon-log"
+
+say() { printf 'packages: %s\n' "$*"; }
+die() { printf 'packages: %s\n' "$*" >&2; exit 1; }
+
+installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing() {
+    for package in "$@"; do
+        installed "$package" || printf '%s ' "$package"
+    done
+}
+
+apt() {
+    DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 \
+        -o Dpkg::Use-Pty=0 "$@" >&2
+}
+
+# Without systemd an installed service would be started by its init script and stay behind.
+no_services() {
+    if [ ! -d /run/systemd/system ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+        trap 'exit 130' INT TERM
+        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+        chmod 755 /usr/sbin/policy-rc.d
+    fi
+}
+
+# QEMU's packages depend on each other's exact version: where one is from backports
+# already, the others must be too. The source is the machine's own Debian source,
+# of the backports suite.
+add_backports() {
+    file=/etc/apt/sources.list.d/bp-backports.sources
+    sources=$(apt-get indextargets --format "\$(RELEASE) \$(COMPONENT) \$(REPO_URI)" \
+        'Created-By: Packages')
+    if printf '%s\n' "$sources" | grep -q "^$codename-backports main "; then
+        return
+    fi
+    uri=$(printf '%s\n' "$sources" | sed -n "s|^$codename main ||p" | head -n 1)
+    [ -n "$uri" ] || die "no Debian source for \`$codename main\` to derive backports from"
+    printf 'Types: deb\nURIs: %s\nSuites: %s-backports\nComponents: main\nSigned-By: %s\n' \
+        "$uri" "$codename" /usr/share/keyrings/debian-archive-keyring.gpg >"$file"
+    say "source $codename-backports added in $file, because qemu-utils is from there"
+}
+
+if [ "${1:-}" != as-root ] && ! command -v cargo >/dev/null; then
+    die "cargo is missing: install the Rust toolchain first (see https://rustup.rs)"
+fi
+[ -e /etc/debian_version ] || die "this is no Debian: install by hand:" "$packages"
+
+# shellcheck source=/dev/null
+codename=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
+[ "$codename" = bookworm ] || packages="$packages $drivers"
+
+# shellcheck disable=SC2086
+wanted=$(missing $packages)
+if [ -z "$wanted" ]; then
+    say "all there"
+    exit 0
+fi
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "not root, and no sudo: run \`$0\` as root"
+    exec sudo "$0" as-root
+fi
+
+# shellcheck disable=SC2086
+say "installing" $wanted
+no_services
+case "$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null)" in
+    *~bpo*)
+        add_backports
+        apt update
+        installed qemu-system-x86 ||
+            apt install --no-install-recommends -t "$codename-backports" qemu-system-x86
+        ;;
+    *) apt update ;;
+esac
+# shellcheck disable=SC2086
+apt install --no-install-recommends $wanted
+say "installed"
