@@ -1,0 +1,159 @@
+//! What reading a blueprint has at hand, and what it found wrong so far.
+
+use crate::Outside;
+use crate::diagnostic::Problem;
+use crate::field::Field;
+use crate::tree::Span;
+use crate::units::Net;
+use ipnet::Ipv4Net;
+use std::path::{Path, PathBuf};
+
+/// The text, its surroundings, and the problems found.
+pub(crate) struct Context<'a> {
+    pub text: &'a str,
+    pub dir: &'a Path,
+    pub outside: &'a dyn Outside,
+    pub problems: Vec<Problem>,
+}
+
+impl Context<'_> {
+    /// Reports an error.
+    pub fn error(&mut self, at: Span, message: impl Into<String>) {
+        self.problems.push(Problem::error(at, message));
+    }
+
+    /// Reports an error with what the author can do about it.
+    pub fn error_help(&mut self, at: Span, message: impl Into<String>, help: impl Into<String>) {
+        self.problems.push(Problem::error(at, message).help(help));
+    }
+
+    /// Reports a field that must be there, unless a misspelling of it is reported already.
+    pub fn missing(&mut self, at: Span, field: &str, what: &str, example: &str) {
+        let meant = format!("did you mean `{field}`?");
+        if !self.problems.iter().any(|p| p.label.as_ref() == Some(&meant)) {
+            self.error_help(at, format!("{what} needs `{field}`"), format!("such as `{example}`"));
+        }
+    }
+
+    /// The path that a blueprint means: `~/` is the user's home, others start at its folder.
+    pub fn path(&self, written: &str) -> PathBuf {
+        match (written.strip_prefix("~/"), self.outside.home()) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => self.dir.join(written.strip_prefix("./").unwrap_or(written)),
+        }
+    }
+
+    /// The path of a file that must exist.
+    pub fn existing(&mut self, field: &Field<String>) -> Option<PathBuf> {
+        let written = field.given()?;
+        let path = self.path(&written.value);
+        if !self.outside.is_file(&path) {
+            self.error(written.at, format!("no such file: `{}`", path.display()));
+        }
+        Some(path)
+    }
+
+    /// A network, without bits behind its prefix.
+    pub fn net(&mut self, field: &Field<Net>) -> Option<Ipv4Net> {
+        let written = field.given()?;
+        let net = written.value.0;
+        if net.addr() != net.network() {
+            let right = net.trunc();
+            self.problems.push(
+                Problem::error(written.at, format!("`{net}` is an address, not a network"))
+                    .label(format!("did you mean `{right}`?")),
+            );
+        }
+        Some(net.trunc())
+    }
+
+    /// Reports a text that is not of the shape it must have.
+    pub fn shape(&mut self, field: &Field<String>, right: fn(&str) -> bool, expected: &str) {
+        if let Some(text) = field.given()
+            && !right(&text.value)
+        {
+            let found = crate::de::short(&text.value);
+            self.error(text.at, format!("expected {expected}, found `{found}`"));
+        }
+    }
+
+    /// The number of the line on which a place is.
+    pub fn line(&self, at: Span) -> usize {
+        self.text.as_bytes()[..at.start.min(self.text.len())]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1
+    }
+}
+
+/// A DNS label: letters, digits and hyphens within, at most 63.
+pub(crate) fn is_dns_label(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    !text.is_empty()
+        && text.len() <= 63
+        && text.bytes().all(inner)
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+/// A DNS name: labels with dots between, at most 253 characters.
+pub(crate) fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(|label| is_dns_label(&label.to_ascii_lowercase()))
+}
+
+/// An http or https URL with a host and, if it names one, a valid port.
+pub(crate) fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let Some(rest) = rest else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    text.bytes().all(|c| c.is_ascii_graphic()) && (is_host(authority) || is_host_port(authority))
+}
+
+/// A DNS name (underscores allowed, as services have them), an IPv4 or a bracketed IPv6 address.
+fn is_host(text: &str) -> bool {
+    if let Some(v6) = text.strip_prefix('[').and_then(|t| t.strip_suffix(']')) {
+        return v6.parse::<std::net::Ipv6Addr>().is_ok();
+    }
+    !text.starts_with('_') && is_dns_name(&text.replace('_', "x"))
+}
+
+/// A host and a port from 1.
+pub(crate) fn is_host_port(text: &str) -> bool {
+    text.rsplit_once(':')
+        .is_some_and(|(host, port)| is_host(host) && port.parse::<u16>().is_ok_and(|p| p > 0))
+}
+
+/// The address or name of a host.
+pub(crate) fn is_address(text: &str) -> bool {
+    text.parse::<std::net::IpAddr>().is_ok() || (is_dns_name(text) && !looks_like_ipv4(text))
+}
+
+/// Digits and dots alone: meant as an address, so not taken for a name.
+fn looks_like_ipv4(text: &str) -> bool {
+    text.bytes().all(|c| c.is_ascii_digit() || c == b'.')
+}
+
+/// A login name: nothing that a command could take for an option or for two words.
+pub(crate) fn is_user(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 64
+        && !text.starts_with('-')
+        && text.chars().all(|c| c.is_alphanumeric() || "_.-@\\$".contains(c))
+}
+
+/// A name of something that a tool outside gave: visible characters, no path, no option.
+pub(crate) fn is_plain_name(text: &str) -> bool {
+    !text.is_empty()
+        && text.len() <= 255
+        && !text.starts_with('-')
+        && !text.chars().any(|c| c.is_control() || c == '/' || c == ' ')
+}
+
+/// The fingerprint of a host key as ssh prints it.
+pub(crate) fn is_fingerprint(text: &str) -> bool {
+    text.strip_prefix("SHA256:").is_some_and(|hash| {
+        hash.len() == 43
+            && hash.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/')
+    })
+}

@@ -1,0 +1,149 @@
+//! What is wrong with a blueprint, where, and how that is shown.
+
+use crate::tree::Span;
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::Serialize;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The blueprint can't be used.
+    Error,
+    /// It can, but its author should know.
+    Warning,
+}
+
+impl Severity {
+    /// The word that is shown.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// A problem of a blueprint and its place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What is wrong, in one line.
+    pub message: String,
+    /// The file, as the caller names it.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// The range of bytes in the text, within one line.
+    pub span: std::ops::Range<usize>,
+    /// What stands beside the caret, such as a suggestion.
+    pub label: Option<String>,
+    /// What the author can do.
+    pub help: Option<String>,
+}
+
+/// A problem before its line and column are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    pub severity: Severity,
+    pub at: Span,
+    pub message: String,
+    pub label: Option<String>,
+    pub help: Option<String>,
+}
+
+impl Problem {
+    pub fn error(at: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, at, message: message.into(), label: None, help: None }
+    }
+
+    pub fn warning(at: Span, message: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(at, message) }
+    }
+
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The problems as diagnostics, sorted by place, each once.
+pub(crate) fn sorted(mut problems: Vec<Problem>, text: &str, file: &str) -> Vec<Diagnostic> {
+    problems.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
+    problems.dedup();
+    let starts: Vec<usize> =
+        std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+    problems.into_iter().map(|problem| place(problem, text, &starts, file)).collect()
+}
+
+/// Counts line and column, and cuts the place down to one line of at least one character.
+fn place(problem: Problem, text: &str, starts: &[usize], file: &str) -> Diagnostic {
+    let start = floor(text, problem.at.start);
+    let line = starts.partition_point(|s| *s <= start);
+    let line_start = starts[line - 1];
+    let line_end = text[start..].find(['\n', '\r']).map_or(text.len(), |at| start + at);
+    let mut end = floor(text, problem.at.end.min(line_end));
+    if end <= start {
+        let word =
+            text[start..line_end].find([' ', ':', ',', '}', ']']).unwrap_or(line_end - start);
+        end = start + word.max(text[start..line_end].chars().next().map_or(0, char::len_utf8));
+    }
+    Diagnostic {
+        severity: problem.severity,
+        message: problem.message,
+        file: file.to_owned(),
+        line,
+        column: text[line_start..start].chars().count() + 1,
+        span: start..end,
+        label: problem.label,
+        help: problem.help,
+    }
+}
+
+/// The last boundary between characters at or before a byte.
+fn floor(text: &str, at: usize) -> usize {
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
+}
+
+/// The diagnostics as text: each with its place in one line, the line of the source and a caret.
+pub fn render(diagnostics: &[Diagnostic], text: &str, file: &str, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+    let shown: Vec<String> = diagnostics.iter().map(|d| one(d, text, file, &renderer)).collect();
+    shown.join("\n")
+}
+
+fn one(diagnostic: &Diagnostic, text: &str, file: &str, renderer: &Renderer) -> String {
+    let Diagnostic { severity, message, line, column, .. } = diagnostic;
+    let mut shown = format!("{file}:{line}:{column}: {}: {message}\n", severity.as_str());
+    let at = floor(text, diagnostic.span.start);
+    let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
+    let source = text[start..end].trim_end_matches('\r');
+    let level = match severity {
+        Severity::Error => Level::ERROR,
+        Severity::Warning => Level::WARNING,
+    };
+    let from = (at - start).min(source.len());
+    let span = from..floor(source, diagnostic.span.end.saturating_sub(start)).max(from);
+    let annotation = AnnotationKind::Primary.span(span).label(diagnostic.label.as_deref());
+    let snippet = Snippet::source(source).line_start(*line).fold(false).annotation(annotation);
+    let mut group = level.primary_title(message.as_str()).element(snippet);
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Level::HELP.message(help.as_str()));
+    }
+    let rendered = renderer.render(&[group]);
+    let body = rendered.lines().skip(1).skip_while(|l| l.contains("-->"));
+    for line in body {
+        shown.push_str(line);
+        shown.push('\n');
+    }
+    shown
+}

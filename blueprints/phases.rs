@@ -1,0 +1,97 @@
+//! The phases of the run.
+
+use crate::context::Context;
+use crate::de::{list, nearest, short};
+use crate::diagnostic::Problem;
+use crate::field::{Field, Spanned};
+use crate::file;
+use crate::lab::Phase;
+use crate::tree::Span;
+
+/// The built-in phases in their order.
+const PHASES: &[(&str, Phase)] = &[
+    ("machines", Phase::Machines),
+    ("engine", Phase::Engine),
+    ("swarm", Phase::Swarm),
+    ("labels", Phase::Labels),
+    ("networks", Phase::Networks),
+    ("images", Phase::Images),
+    ("stacks", Phase::Stacks),
+];
+
+/// A phase that, where both are listed, comes after another; and why.
+const AFTER: &[(Phase, Phase, &str)] = &[
+    (Phase::Engine, Phase::Machines, "the engine is installed on machines that are up"),
+    (Phase::Swarm, Phase::Machines, "the swarm is made of machines that are up"),
+    (Phase::Swarm, Phase::Engine, "the swarm is made of engines"),
+    (Phase::Labels, Phase::Swarm, "labels belong to nodes of the swarm"),
+    (Phase::Networks, Phase::Swarm, "overlay networks belong to the swarm"),
+    (Phase::Images, Phase::Engine, "images are loaded into engines"),
+    (Phase::Stacks, Phase::Swarm, "stacks run in the swarm"),
+    (Phase::Stacks, Phase::Labels, "stacks are placed by labels"),
+    (Phase::Stacks, Phase::Networks, "stacks use the networks"),
+    (Phase::Stacks, Phase::Images, "stacks use the images"),
+];
+
+/// The blueprint's phases, or the built-in ones.
+pub(crate) fn resolve(blueprint: &file::Blueprint, context: &mut Context<'_>) -> Vec<Phase> {
+    let Some(written) = blueprint.phases.given() else {
+        return PHASES.iter().map(|(_, phase)| phase.clone()).collect();
+    };
+    let mut phases: Vec<(Phase, Span)> = Vec::new();
+    for word in blueprint.phases.items() {
+        let Some(phase) = phase(word, context) else { continue };
+        if let Some((_, first)) = phases.iter().find(|(p, _)| *p == phase) {
+            let line = context.line(*first);
+            let message = format!("the phase `{}` is listed twice", short(&word.value));
+            context
+                .problems
+                .push(Problem::error(word.at, message).label(format!("first in line {line}")));
+        }
+        phases.push((phase, word.at));
+    }
+    if written.value.0.is_empty() {
+        context.error_help(written.at, "no phases", "leave `phases` out for the built-in order");
+    }
+    order(&phases, context);
+    phases.into_iter().map(|(phase, _)| phase).collect()
+}
+
+fn phase(word: &Spanned<String>, context: &mut Context<'_>) -> Option<Phase> {
+    if let Some((_, phase)) = PHASES.iter().find(|(name, _)| *name == word.value) {
+        return Some(phase.clone());
+    }
+    if word.value.ends_with(".yml") || word.value.ends_with(".yaml") {
+        let path = Field::Given(Spanned { value: word.value.clone(), at: word.at });
+        return context.existing(&path).map(Phase::Playbook);
+    }
+    let names: Vec<&str> = PHASES.iter().map(|(name, _)| *name).collect();
+    let mut problem = Problem::error(word.at, format!("unknown phase `{}`", short(&word.value)));
+    match nearest(&word.value, &names) {
+        Some(name) => problem.label = Some(format!("did you mean `{name}`?")),
+        None => {
+            let help =
+                format!("phases are {}, and playbooks such as `./hardening.yml`", list(&names));
+            problem.help = Some(help);
+        }
+    }
+    context.problems.push(problem);
+    None
+}
+
+/// Reports phases that come before what they build on.
+fn order(phases: &[(Phase, Span)], context: &mut Context<'_>) {
+    let name = |phase: &Phase| PHASES.iter().find(|(_, p)| p == phase).map_or("", |(name, _)| name);
+    for (later, earlier, why) in AFTER {
+        let place = |phase| phases.iter().position(|(p, _)| p == phase);
+        if let (Some(later_at), Some(earlier_at)) = (place(later), place(earlier))
+            && later_at < earlier_at
+        {
+            context.error_help(
+                phases[later_at].1,
+                format!("the phase `{}` comes before `{}`", name(later), name(earlier)),
+                *why,
+            );
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The text as a tree with places, as the YAML parser sees it.
+//!
+//! Anchors, merge keys and the budgets against bombs are the parser's; what is left is data.
+
+use crate::de::short;
+use crate::diagnostic::Problem;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::options::{DuplicateKeyPolicy, Options};
+use serde_saphyr::{Location, Spanned, UserMessageFormatter};
+use std::collections::HashMap;
+
+/// A range of bytes of the text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Span {
+    /// The first byte.
+    pub start: usize,
+    /// The byte behind the last.
+    pub end: usize,
+}
+
+/// The tree of a text, and what the parser says against it; no tree where it gave up.
+pub(crate) fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
+    match serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::Error)) {
+        Ok(node) => (Some(node), Vec::new()),
+        Err(error) => {
+            let first = problem(&error, text);
+            if !matches!(error, serde_saphyr::Error::DuplicateMappingKey { .. }) {
+                return (None, vec![first]);
+            }
+            // A key that is there twice is no reason to stop: read on for the other problems.
+            let options = options(DuplicateKeyPolicy::LastWins);
+            match serde_saphyr::from_str_with_options::<Node>(text, options) {
+                Ok(node) => {
+                    let mut problems = Vec::new();
+                    duplicates(&node, text, &mut problems);
+                    if !problems.iter().any(|p| p.at == first.at) {
+                        problems.push(first);
+                    }
+                    (Some(node), problems)
+                }
+                Err(error) => (None, vec![first, problem(&error, text)]),
+            }
+        }
+    }
+}
+
+/// No tree of a sensible file comes near these bounds; an alias bomb meets them at once.
+fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
+    serde_saphyr::options! {
+        with_snippet: false,
+        strict_booleans: true,
+        duplicate_keys: duplicate_keys,
+        budget: serde_saphyr::budget! { max_depth: 32, max_documents: 1 },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 200_000,
+            max_replay_stack_depth: 16,
+        },
+    }
+}
+
+fn problem(error: &serde_saphyr::Error, text: &str) -> Problem {
+    let at = error.location().map_or(Span::default(), |location| located(&location, text));
+    let mut message = error.render_with_formatter(&UserMessageFormatter);
+    if let Some(end) = message.rfind(" at line ") {
+        message.truncate(end);
+    }
+    Problem::error(at, short(&message))
+}
+
+/// The place of an error, which may know its line and column only.
+fn located(location: &Location, text: &str) -> Span {
+    if location.span().byte_offset().is_some() {
+        return Span::of(location);
+    }
+    let line = location.line().saturating_sub(1) as usize;
+    let start = text.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
+    let column = location.column().saturating_sub(1) as usize;
+    let start = start + text[start..].chars().take(column).map(char::len_utf8).sum::<usize>();
+    Span { start, end: start }
+}
+
+/// Reports keys that a map has twice.
+fn duplicates(node: &Node, text: &str, problems: &mut Vec<Problem>) {
+    match &node.kind {
+        Kind::List(items) => items.iter().for_each(|item| duplicates(item, text, problems)),
+        Kind::Map(entries) => {
+            let mut first = HashMap::new();
+            for entry in entries {
+                if let Some(at) = first.insert(&entry.key, entry.key_at) {
+                    let at: Span = at;
+                    let line = text[..at.start].matches('\n').count() + 1;
+                    problems.push(
+                        Problem::error(
+                            entry.key_at,
+                            format!("duplicate key `{}`", short(&entry.key)),
+                        )
+                        .label(format!("first in line {line}")),
+                    );
+                }
+                duplicates(&entry.value, text, problems);
+            }
+        }
+        _ => {}
+    }
+}
+
+impl Span {
+    fn of(location: &Location) -> Self {
+        let span = location.span();
+        let start = span.byte_offset().unwrap_or_default() as usize;
+        Self { start, end: start + span.byte_len().unwrap_or_default() as usize }
+    }
+}
+
+/// A value and where it stands (for an alias: where the anchor's value stands).
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub at: Span,
+    pub kind: Kind,
+}
+
+/// What a node holds.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Null,
+    Bool(bool),
+    Unsigned(u64),
+    Signed(i64),
+    Float(f64),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// A key and its value.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub key: String,
+    pub key_at: Span,
+    pub value: Node,
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = Spanned::<Kind>::deserialize(deserializer)?;
+        Ok(Self { at: Span::of(&node.defined), kind: node.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Kind {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(KindVisitor)
+    }
+}
+
+struct KindVisitor;
+
+impl<'de> Visitor<'de> for KindVisitor {
+    type Value = Kind;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Kind, E> {
+        Ok(Kind::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Kind, E> {
+        Ok(Kind::Bool(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Kind, E> {
+        Ok(Kind::Unsigned(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Kind, E> {
+        Ok(Kind::Signed(value))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Kind, E> {
+        Ok(Kind::Float(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Kind, E> {
+        Ok(Kind::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Kind, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = seq.next_element()? {
+            items.push(item);
+        }
+        Ok(Kind::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(key) = map.next_key::<Spanned<String>>()? {
+            let value = map.next_value()?;
+            entries.push(Entry { key: key.value, key_at: Span::of(&key.defined), value });
+        }
+        Ok(Kind::Map(entries))
+    }
+}
