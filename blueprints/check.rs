@@ -1,5 +1,6 @@
 //! The rules that look at the whole: one function per rule.
 
+use crate::check_stacks;
 use crate::context::{Context, is_dns_label, is_dns_name};
 use crate::field::Field;
 use crate::file;
@@ -7,6 +8,7 @@ use crate::hosts;
 use crate::lab::Lab;
 use crate::stacks;
 use crate::tree::Span;
+use crate::{check_hosts, check_networks};
 
 /// The resolved blueprint beside the file, for the rules.
 pub(crate) struct Plan<'a> {
@@ -22,10 +24,38 @@ pub(crate) struct Plan<'a> {
 type Rule = fn(&Plan<'_>, &mut Context<'_>);
 
 /// The rules that hold for whatever could be read.
-const RULES: &[Rule] = &[version, name, domain];
+const RULES: &[Rule] = &[
+    version,
+    name,
+    domain,
+    check_hosts::duplicate_names,
+    check_hosts::duplicate_addresses,
+    check_hosts::providers,
+    check_hosts::meaningless,
+    check_hosts::addresses,
+    check_hosts::capacity,
+    check_hosts::labels,
+    check_hosts::root,
+    check_networks::overlaps,
+    check_networks::docker_pools,
+    check_networks::hosts_in_pools,
+    check_networks::duplicates,
+    check_stacks::duplicates,
+    check_stacks::deployed,
+    check_stacks::images,
+    check_stacks::ports,
+];
 
 /// The rules that conclude from what is not there: silent while a part is unreadable.
-const RULES_ON_THE_WHOLE: &[Rule] = &[];
+const RULES_ON_THE_WHOLE: &[Rule] = &[
+    check_hosts::present,
+    check_hosts::managers,
+    check_hosts::drained,
+    check_stacks::needs,
+    check_stacks::health,
+    check_stacks::networks,
+    check_stacks::placement,
+];
 
 /// Runs every rule.
 pub(crate) fn run(plan: &Plan<'_>, whole: bool, context: &mut Context<'_>) {
@@ -40,7 +70,7 @@ pub(crate) fn run(plan: &Plan<'_>, whole: bool, context: &mut Context<'_>) {
 }
 
 /// The place of what the whole file lacks: its first character.
-const TOP: Span = Span { start: 0, end: 0 };
+pub(crate) const TOP: Span = Span { start: 0, end: 0 };
 
 /// The version is there, and is 1.
 fn version(plan: &Plan<'_>, context: &mut Context<'_>) {

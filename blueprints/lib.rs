@@ -3,6 +3,9 @@
 //! Does no IO: what lies outside the text is asked through [`Outside`].
 
 mod check;
+mod check_hosts;
+mod check_networks;
+mod check_stacks;
 mod compose;
 mod context;
 mod de;
