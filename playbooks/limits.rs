@@ -25,6 +25,9 @@ pub(crate) const DIAGNOSIS: Duration = Duration::from_secs(30);
 /// Logging in to a host that is up: TCP, key exchange, authentication, on a busy machine.
 pub(crate) const CONNECT: Duration = Duration::from_secs(20);
 
+/// How often a silent peer is asked whether it is there; three silences are a dead one.
+pub(crate) const KEEPALIVE: Duration = Duration::from_secs(5);
+
 /// A machine from its start until SSH answers. Emulated guests on a busy machine take minutes.
 pub(crate) const BOOT: Duration = Duration::from_secs(600);
 

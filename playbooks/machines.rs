@@ -2,8 +2,9 @@
 
 use crate::cx::Cx;
 use crate::limits;
-use crate::step::{Check, Failure, Step, Trouble};
+use crate::step::{Check, Failure, Step, tail};
 use blueprints::{Host, HostProvider, Lab};
+use futures::future::BoxFuture;
 use providers::{Cmd, Machine, Provider, Shared, State};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +87,7 @@ fn address(host: &Host) -> Step {
     let wanted = host.clone();
     Step::host(&host.name, "address", "everything after this reaches the host by its address")
         .within(limits::BOOT)
+        .diagnose(with_console(&host.name))
         .check(move |cx| {
             let host = wanted.clone();
             async move {
@@ -105,6 +107,7 @@ fn ssh(host: &Host) -> Step {
     let name = host.name.clone();
     Step::host(&host.name, "ssh", "bp works on hosts over SSH")
         .within(limits::BOOT)
+        .diagnose(with_console(&host.name))
         .check(move |cx| {
             let name = name.clone();
             async move {
@@ -129,6 +132,7 @@ fn ready(host: &Host) -> Step {
     let name = host.name.clone();
     Step::host(&host.name, "ready", "SSH open is not ready: cloud-init is still at work then")
         .within(limits::BOOT)
+        .diagnose(with_console(&host.name))
         .check(move |cx| {
             let name = name.clone();
             async move {
@@ -160,14 +164,15 @@ fn is_right(state: State) -> Check {
     }
 }
 
-/// The console of a machine that does not come up, for the log.
-pub(crate) async fn console(cx: &Cx, host: &str) -> Option<String> {
-    let host = cx.lab().host(host)?;
-    cx.world().provider(host).console(host).await
+fn with_console(host: &str) -> impl Fn(Cx) -> BoxFuture<'static, Option<String>> + use<> {
+    let host = host.to_owned();
+    move |cx| Box::pin(console(cx, host.clone()))
 }
 
-impl From<String> for Trouble {
-    fn from(message: String) -> Self {
-        Failure::new(message).into()
-    }
+/// The console of a machine that does not come up, for the log.
+async fn console(cx: Cx, host: String) -> Option<String> {
+    let host = cx.lab().host(&host)?;
+    let text = cx.world().provider(host).console(host).await?;
+    let lines: String = tail(text, 30).lines().map(|l| format!("  {l}\n")).collect();
+    Some(format!("the console of {} ends with\n{}", host.name, lines.trim_end()))
 }

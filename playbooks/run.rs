@@ -4,6 +4,7 @@
 use crate::cx::Cx;
 use crate::event::{Event, Sums};
 use crate::limits;
+use crate::lock::{Holder, LeaderLock, LockError};
 use crate::step::{Check, Failure, On, Step, Trouble};
 use crate::survey::{about, check};
 use futures::StreamExt;
@@ -42,8 +43,20 @@ struct Going<'a> {
 /// worked on at once.
 ///
 /// Consecutive steps of single hosts run side by side, a host not waiting for its neighbours; a
-/// step of the lab waits for all hosts. All hosts finish before the run is judged.
-pub async fn up(cx: &Cx, steps: &[Step], found: &[Check], parallel: usize, stop: Stop) -> Outcome {
+/// step of the lab waits for all hosts. All hosts finish before the run is judged. The lock on the
+/// leader is taken as soon as there is one.
+///
+/// # Errors
+/// When another run holds the leader.
+pub async fn up(
+    cx: &Cx,
+    steps: &[Step],
+    found: &[Check],
+    parallel: usize,
+    stop: Stop,
+    me: &Holder,
+) -> Result<Outcome, LockError> {
+    let mut leader = LeaderLock::default();
     let going = Going {
         cx,
         stop,
@@ -58,7 +71,12 @@ pub async fn up(cx: &Cx, steps: &[Step], found: &[Check], parallel: usize, stop:
     let same_kind = |a: &(&Step, &Check), b: &(&Step, &Check)| {
         a.0.on != On::Lab && b.0.on != On::Lab
     };
+    // What needs nothing done needs nobody kept out.
+    let idle = found.iter().all(|c| *c == Check::True);
     for segment in all.chunk_by(same_kind) {
+        if !idle {
+            leader.take(cx, me).await?;
+        }
         let mut lanes: Vec<(&On, Vec<(&Step, &Check)>)> = Vec::new();
         for &(step, check) in segment {
             match lanes.iter_mut().find(|(on, _)| *on == &step.on) {
@@ -74,7 +92,7 @@ pub async fn up(cx: &Cx, steps: &[Step], found: &[Check], parallel: usize, stop:
         }
     }
     let count = |of: &AtomicUsize| Some(of.load(Ordering::Relaxed));
-    Outcome {
+    Ok(Outcome {
         interrupted: going.stopped(),
         sums: Sums {
             applied: count(&going.applied),
@@ -82,7 +100,7 @@ pub async fn up(cx: &Cx, steps: &[Step], found: &[Check], parallel: usize, stop:
             failed: count(&going.failed),
             ..Sums::default()
         },
-    }
+    })
 }
 
 impl Going<'_> {
@@ -155,13 +173,13 @@ impl Going<'_> {
             self.changed.store(true, Ordering::Relaxed);
             self.cx
                 .events()
-                .emit(Event::Applying { about: about(step), reason: reason.clone() });
+                .emit(Event::Applying { about: about(step), reason });
             match self.apply(step, until).await {
                 Ok(()) => {}
                 Err(settled) => return settled,
             }
         }
-        match self.poll(step, reason, began, until).await {
+        match self.poll(step, began, until).await {
             Settled::True if applied => Settled::Applied,
             other => other,
         }
@@ -197,18 +215,19 @@ impl Going<'_> {
     }
 
     /// Asks the step's check until it is true or its time is out.
-    async fn poll(&self, step: &Step, mut reason: String, began: Instant, until: Instant) -> Settled {
+    async fn poll(&self, step: &Step, began: Instant, until: Instant) -> Settled {
         let mut pause = limits::POLL_FASTEST;
         loop {
+            let cx = self.cx.fresh();
             let asked = tokio::select! {
-                asked = check_boxed(self.cx.fresh(), step) => asked,
+                asked = check(&cx, step) => asked,
                 () = self.out_of_patience() => return Settled::Stopped,
             };
-            match asked {
+            let reason = match asked {
                 Check::True => return Settled::True,
                 Check::Failed(failure) => return Settled::Failed(failure),
-                other => reason = other.reason().to_owned(),
-            }
+                other => other.reason().to_owned(),
+            };
             if self.stopped() {
                 return Settled::Stopped;
             }
@@ -218,7 +237,7 @@ impl Going<'_> {
             }
             self.cx.events().emit(Event::Waiting {
                 about: about(step),
-                reason: reason.clone(),
+                reason,
                 seconds: began.elapsed().as_secs_f64(),
                 within: step.within.as_secs_f64(),
             });
@@ -242,10 +261,6 @@ impl Going<'_> {
         }
         tokio::time::sleep(limits::STOP_GRACE).await;
     }
-}
-
-async fn check_boxed(cx: Cx, step: &Step) -> Check {
-    check(&cx, step).await
 }
 
 enum Settled {

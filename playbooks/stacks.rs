@@ -8,7 +8,7 @@ use crate::cx::Cx;
 use crate::docker::{Service, SwarmView, no_manager, tasks};
 use crate::step::{Check, Failure, Step, Trouble, tail};
 use crate::{converge, etcd, health};
-use blueprints::{Lab, Stack, StackKind};
+use blueprints::{Lab, StackKind};
 use providers::{Cmd, Stdin, quote};
 use std::path::Path;
 use std::sync::Arc;

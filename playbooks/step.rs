@@ -129,7 +129,9 @@ impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Failure(failure) => failure,
-            Trouble::Session(SessionError::Refused { message, hint }) => {
+            Trouble::Session(
+                SessionError::Refused { message, hint } | SessionError::HostKey { message, hint },
+            ) => {
                 Self { message, hint, ..Self::default() }
             }
             Trouble::Session(error) => Self::new(error.to_string()),

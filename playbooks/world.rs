@@ -6,7 +6,7 @@ use crate::step::Failure;
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Jump, Lab, Secret, Sudo};
 use providers::existing::Existing;
-use providers::ssh::{self, Become, HostKeys, Target};
+use providers::ssh::{self, Become, HostKeys, Password, Target};
 use providers::{Access, Machine, Provider, Session, SessionError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, Sess
     let become_root = match &host.ssh.sudo {
         Sudo::No => Become::Nothing,
         Sudo::Passwordless => Become::Sudo { password: None },
-        Sudo::Password(secret) => Become::Sudo { password: Some(read(secret)?.into()) },
+        Sudo::Password(secret) => Become::Sudo { password: Some(Password::new(read(secret)?)) },
     };
     let host_keys = match (&machine.host_key, &host.ssh.fingerprint) {
         (Some(pinned), _) => HostKeys::Pinned(vec![pinned.clone()]),
@@ -122,11 +122,12 @@ pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, Sess
         port: host.ssh.port,
         user: host.ssh.user.clone(),
         keys,
-        agent: !own_key,
+        agent: if own_key { None } else { agent() },
         sudo: become_root,
         jump: host.ssh.jump.as_deref().map(|jump| Box::new(jump_target(jump))),
         host_keys,
         connect_within: limits::CONNECT,
+        keepalive: limits::KEEPALIVE,
     })
 }
 
@@ -137,7 +138,7 @@ fn jump_target(jump: &Jump) -> Target {
         port: jump.port,
         user: jump.user.clone(),
         keys: jump.key.clone().map_or_else(default_keys, |key| vec![key]),
-        agent: true,
+        agent: agent(),
         sudo: Become::Nothing,
         jump: None,
         host_keys: match &jump.fingerprint {
@@ -145,11 +146,16 @@ fn jump_target(jump: &Jump) -> Target {
             None => HostKeys::KnownHosts(known_hosts()),
         },
         connect_within: limits::CONNECT,
+        keepalive: limits::KEEPALIVE,
     }
 }
 
 fn home() -> PathBuf {
     PathBuf::from(std::env::var_os("HOME").unwrap_or_default())
+}
+
+fn agent() -> Option<PathBuf> {
+    std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from)
 }
 
 fn default_keys() -> Vec<PathBuf> {

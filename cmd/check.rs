@@ -1,0 +1,27 @@
+//! `bp check`: a blueprint, offline.
+
+use crate::exit::{Error, Exit};
+use crate::{load, view};
+
+/// The arguments of `check`.
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    file: load::File,
+}
+
+/// Reads the blueprint and says how it is.
+///
+/// # Errors
+/// When it is wrong.
+pub fn run(args: &Args, json: bool) -> Result<Exit, Error> {
+    let loaded = load::blueprint(args.file.file.as_deref(), json)?;
+    let hosts = loaded.lab.hosts.len();
+    if json {
+        view::json_line("done", &serde_json::json!({ "verb": "check", "hosts": hosts, "failed": 0 }));
+    } else {
+        let (stacks, file) = (loaded.lab.stacks.len(), &loaded.file);
+        view::line(&format!("`{file}` is right: {hosts} hosts, {stacks} stacks"));
+    }
+    Ok(Exit::Done)
+}

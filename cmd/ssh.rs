@@ -1,0 +1,79 @@
+//! `bp ssh`: the ordinary `ssh`, with the lab's key and the pinned host key.
+
+use crate::exit::{Error, Exit};
+use crate::load;
+use crate::open::{self, Kind};
+use playbooks::journal::private_dir;
+use providers::ssh::{HostKeys, Target};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The arguments of `ssh`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The blueprint; by default `bp.yml`, or the only `*.yml` here with `version: 1`.
+    #[arg(long, short, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The host's name.
+    host: String,
+    /// A command to run there; without one, a shell.
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+/// Becomes `ssh`.
+///
+/// # Errors
+/// When the host is not there.
+pub async fn run(args: &Args) -> Result<Exit, Error> {
+    let loaded = load::blueprint(args.file.as_deref(), false)?;
+    let Some(host) = loaded.lab.host(&args.host).cloned() else {
+        let names: Vec<&str> = loaded.lab.hosts.iter().map(|h| h.name.as_str()).collect();
+        return Err(Error::input(format!("there is no host `{}`", args.host))
+            .hint(format!("the hosts are {}", names.join(", "))));
+    };
+    let run = open::lab(loaded, "ssh", Kind::Reads, false).await?;
+    let machine = run.cx.machine(&host.name).await.map_err(Error::failed)?;
+    let Some(machine) = machine.filter(|m| m.running) else {
+        return Err(Error::failed(format!("{} does not run", host.name))
+            .hint("`bp up` makes it so"));
+    };
+    let dir = run.cx.dir().to_owned();
+    let target = playbooks::target(&host, &machine, &dir)
+        .map_err(|e| Error::failed(format!("{}: {e}", host.name)))?;
+    let mut command = Command::new("ssh");
+    command.args(options(&target, &dir)?);
+    command.arg(&target.address).args(&args.command);
+    let error = command.exec();
+    Err(Error::failed(format!("start `ssh`: {error}"))
+        .hint("install the OpenSSH client (Debian: `apt-get install openssh-client`)"))
+}
+
+/// The options that make `ssh` log in as bp does.
+fn options(target: &Target, dir: &Path) -> Result<Vec<String>, Error> {
+    let mut options =
+        vec!["-p".to_owned(), target.port.to_string(), "-l".to_owned(), target.user.clone()];
+    for key in &target.keys {
+        options.extend(["-i".to_owned(), key.display().to_string()]);
+    }
+    if let HostKeys::Pinned(keys) = &target.host_keys {
+        let path = dir.join("known_hosts");
+        let lines: String = keys.iter().map(|k| format!("{} {k}\n", target.host)).collect();
+        private_dir(dir)
+            .and_then(|()| std::fs::write(&path, lines))
+            .map_err(|e| Error::failed(format!("write `{}`: {e}", path.display())))?;
+        for option in [
+            format!("UserKnownHostsFile={}", path.display()),
+            "GlobalKnownHostsFile=/dev/null".to_owned(),
+            format!("HostKeyAlias={}", target.host),
+            "StrictHostKeyChecking=yes".to_owned(),
+        ] {
+            options.extend(["-o".to_owned(), option]);
+        }
+    }
+    if let Some(jump) = &target.jump {
+        options.extend(["-J".to_owned(), format!("{}@{}:{}", jump.user, jump.address, jump.port)]);
+    }
+    Ok(options)
+}

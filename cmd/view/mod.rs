@@ -1,0 +1,120 @@
+//! What the operator sees. The only place that prints.
+
+mod live;
+mod plain;
+
+use crate::exit::{Error, Exit};
+use live::Live;
+use plain::Plain;
+use playbooks::event::{self, Event};
+use serde::Serialize;
+use std::io::{self, BufRead, IsTerminal, Write};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle;
+
+/// A view that follows the events of a run until they end.
+pub struct View {
+    closing: UnboundedSender<Event>,
+    printing: JoinHandle<()>,
+}
+
+impl View {
+    /// Starts to print; the sender takes the events.
+    pub fn start(json: bool, verb: &'static str) -> (Self, UnboundedSender<Event>) {
+        let (sender, events) = unbounded_channel();
+        let live = !json && verb == "up" && is_terminal();
+        let printing = tokio::spawn(async move {
+            if json {
+                as_json(events).await;
+            } else if live {
+                Live::new().follow(events).await;
+            } else {
+                Plain::new(verb).follow(events).await;
+            }
+        });
+        (Self { closing: sender.clone(), printing }, sender)
+    }
+
+    /// Waits until everything that was said is printed.
+    pub async fn end(self) {
+        // The channel is in order: what is behind this mark was never said.
+        let _ = self.closing.send(Event::Note { text: END.to_owned() });
+        let _ = self.printing.await;
+    }
+}
+
+/// The mark that ends a view; no remark is empty.
+const END: &str = "";
+
+fn is_end(event: &Event) -> bool {
+    matches!(event, Event::Note { text } if text == END)
+}
+
+async fn as_json(mut events: UnboundedReceiver<Event>) {
+    while let Some(event) = events.recv().await.filter(|e| !is_end(e)) {
+        line(&event::line(&event));
+    }
+}
+
+/// Whether a table can be drawn.
+fn is_terminal() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|t| t != "dumb")
+}
+
+/// Whether there is somebody to ask.
+pub fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Asks; anything but a yes is a no.
+pub fn confirm(question: &str) -> bool {
+    let mut out = io::stdout().lock();
+    let _ = write!(out, "{question} [y/N] ");
+    let _ = out.flush();
+    let mut answer = String::new();
+    let _ = io::stdin().lock().read_line(&mut answer);
+    matches!(answer.trim(), "y" | "Y" | "yes")
+}
+
+/// One line on standard output. A reader that has gone away ends the printing, not the run.
+pub fn line(text: &str) {
+    let _ = writeln!(io::stdout().lock(), "{text}");
+}
+
+/// Text on standard error.
+pub fn stderr(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", text.trim_end());
+}
+
+/// A remark on standard error.
+pub fn note(text: &str) {
+    stderr(&format!("note: {text}"));
+}
+
+/// One JSON object of this kind on standard output.
+pub fn json_line(event: &str, body: &impl Serialize) {
+    #[derive(Serialize)]
+    struct Line<'a, T> {
+        v: u32,
+        event: &'a str,
+        #[serde(flatten)]
+        body: &'a T,
+    }
+    line(&serde_json::to_string(&Line { v: 1, event, body }).unwrap_or_default());
+}
+
+/// Prints the error that ends a command.
+pub fn error(json: bool, error: &Error) -> Exit {
+    if json {
+        let body = serde_json::json!({
+            "error": error.message, "hint": error.hint, "exit": error.exit as u8,
+        });
+        json_line("error", &body);
+    } else {
+        stderr(&format!("error: {}", error.message));
+        if let Some(hint) = &error.hint {
+            stderr(&format!("hint: {hint}"));
+        }
+    }
+    error.exit
+}

@@ -1,0 +1,147 @@
+//! Plain lines, for logs, pipes and CI.
+
+use super::{is_end, line};
+use playbooks::event::{About, Event, Mark, Sums};
+use std::collections::HashMap;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// A step that waits says so again after this many seconds.
+const REMIND_AFTER: f64 = 15.0;
+
+/// Prints events as lines.
+pub struct Plain {
+    verb: &'static str,
+    reminded: HashMap<String, f64>,
+    counts: [usize; 3],
+    surveyed: bool,
+    width: usize,
+}
+
+impl Plain {
+    /// For the run of this verb.
+    pub fn new(verb: &'static str) -> Self {
+        Self { verb, reminded: HashMap::new(), counts: [0; 3], surveyed: false, width: 0 }
+    }
+
+    /// Prints until the events end.
+    pub async fn follow(mut self, mut events: UnboundedReceiver<Event>) {
+        while let Some(event) = events.recv().await.filter(|e| !is_end(e)) {
+            if let Some(text) = self.text(&event) {
+                line(&text);
+            }
+        }
+    }
+
+    /// What is printed for an event.
+    pub fn text(&mut self, event: &Event) -> Option<String> {
+        if self.verb == "up" && !matches!(event, Event::Survey { .. } | Event::Begin { .. } | Event::Note { .. }) {
+            if let Some(text) = self.survey_line() {
+                line(&text);
+            }
+        }
+        match event {
+            Event::Begin { verb, lab, hosts, .. } => {
+                self.width = hosts.iter().map(String::len).max().unwrap_or(0).max(3);
+                Some(format!("{verb} lab `{lab}`: {} hosts", hosts.len()))
+            }
+            Event::Note { text } => Some(format!("note: {text}")),
+            Event::Survey { about, mark, reason, .. } => self.survey(about, *mark, reason),
+            Event::Applying { about, reason } => Some(format!("  {}: {reason}", title(about))),
+            Event::Waiting { about, reason, seconds, within } => {
+                let last = self.reminded.entry(title(about)).or_insert(0.0);
+                if seconds - *last < REMIND_AFTER {
+                    return None;
+                }
+                *last = *seconds;
+                Some(format!(
+                    "  {}: waits {} of {}: {reason}",
+                    title(about),
+                    clock(*seconds),
+                    clock(*within)
+                ))
+            }
+            Event::StepDone { about, applied, seconds } => {
+                let waited = self.reminded.remove(&title(about)).is_some();
+                let word = if *applied { "done" } else { "true" };
+                (*applied || waited || *seconds > 1.0)
+                    .then(|| format!("  {}: {word} in {}", title(about), clock(*seconds)))
+            }
+            Event::StepFailed { about, error, hint, .. } => Some(failure(about, error, hint.as_deref())),
+            Event::Removed { what } => Some(format!("  removed {what}")),
+            Event::NotRemoved { what, error } => Some(format!("error: not removed: {what}: {error}")),
+            Event::Interrupted => Some("interrupted; `bp up` continues".to_owned()),
+            Event::Done { verb, sums, seconds } => Some(summary(verb, sums, *seconds)),
+        }
+    }
+
+    fn survey(&mut self, about: &About, mark: Mark, reason: &str) -> Option<String> {
+        self.counts[match mark {
+            Mark::True => 0,
+            Mark::Apply => 1,
+            Mark::Unknown => 2,
+        }] += 1;
+        match self.verb {
+            "plan" => Some(marked(about, mark.as_str(), reason)),
+            "status" if mark != Mark::True => Some(marked(about, "!", reason)),
+            _ => None,
+        }
+    }
+
+    fn survey_line(&mut self) -> Option<String> {
+        if self.surveyed {
+            return None;
+        }
+        self.surveyed = true;
+        let [is, apply, unknown] = self.counts;
+        Some(format!("survey: {is} true, {apply} to apply, {unknown} not known yet"))
+    }
+}
+
+fn marked(about: &About, mark: &str, reason: &str) -> String {
+    let title = title(about);
+    if reason.is_empty() { format!("{mark} {title}") } else { format!("{mark} {title}: {reason}") }
+}
+
+/// `phase / step / host`.
+pub fn title(about: &About) -> String {
+    match about.host.as_str() {
+        "" => format!("{} / {}", about.phase, about.step),
+        host => format!("{} / {} / {host}", about.phase, about.step),
+    }
+}
+
+/// A failure as errors are printed: what, to what, where; then what came back; then the hint.
+pub fn failure(about: &About, error: &str, hint: Option<&str>) -> String {
+    let body: String = error.lines().map(|l| format!("\n  {l}")).collect();
+    let hint = hint.map(|h| format!("\nhint: {h}")).unwrap_or_default();
+    format!("error: {}{body}{hint}", title(about))
+}
+
+/// Seconds as a person reads them.
+pub fn clock(seconds: f64) -> String {
+    if seconds < 10.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    match (whole / 60, whole % 60) {
+        (0, s) => format!("{s} s"),
+        (m, 0) => format!("{m} min"),
+        (m, s) => format!("{m} min {s} s"),
+    }
+}
+
+/// The last line of a run.
+pub fn summary(verb: &str, sums: &Sums, seconds: f64) -> String {
+    let parts = [
+        (sums.applied, "applied"),
+        (sums.apply, "to apply"),
+        (sums.unknown, "not known yet"),
+        (sums.already_true, "already true"),
+        (sums.removed, "removed"),
+        (sums.failed, if verb == "status" { "not true" } else { "failed" }),
+    ];
+    let parts: Vec<String> =
+        parts.iter().filter_map(|(n, word)| n.map(|n| format!("{n} {word}"))).collect();
+    let parts = if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") };
+    format!("{verb}: {parts}, in {}", clock(seconds))
+}
