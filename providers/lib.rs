@@ -2,9 +2,13 @@
 //!
 //! Knows nothing of phases or playbooks, and never prints.
 
+#[cfg(feature = "libvirt")]
+mod libvirt;
 mod provider;
 mod session;
 pub mod ssh;
 
+#[cfg(feature = "libvirt")]
+pub use libvirt::Libvirt;
 pub use provider::*;
 pub use session::*;

@@ -1,0 +1,245 @@
+//! The lab's network: made with NAT, DHCP and names, or used as it is where it exists untagged.
+
+use super::hypervisor::{Doing, Hypervisor, absent};
+use super::tag::{Role, Tag};
+use super::xml::{Element, el};
+use crate::{ProviderError, State};
+use blueprints::{Address, Host, HostProvider, Libvirt};
+use ipnet::Ipv4Net;
+use sha2::{Digest, Sha256};
+use std::net::{IpAddr, Ipv4Addr};
+use virt::network::Network;
+use virt::sys;
+
+/// libvirt refuses DHCP ranges of more addresses.
+const LARGEST_RANGE: u32 = 65_535;
+
+/// What the network of a lab should be.
+#[derive(Clone)]
+pub struct Wanted {
+    name: String,
+    domain: String,
+    subnet: Ipv4Net,
+    gateway: Ipv4Addr,
+    /// MAC, name and address of the hosts whose address is fixed.
+    fixed: Vec<(String, String, Ipv4Addr)>,
+}
+
+impl Wanted {
+    /// The network that a blueprint describes.
+    pub fn new(lab: &blueprints::Lab, libvirt: &Libvirt) -> Self {
+        let fixed = |h: &Host| match h.address {
+            Some(Address::Ip(IpAddr::V4(ip))) if h.provider == HostProvider::Libvirt => {
+                Some((mac(&lab.name, &h.name), h.name.clone(), ip))
+            }
+            _ => None,
+        };
+        Self {
+            name: libvirt.network.clone(),
+            domain: lab.domain.clone(),
+            subnet: libvirt.subnet,
+            gateway: libvirt.gateway(),
+            fixed: lab.hosts.iter().filter_map(fixed).collect(),
+        }
+    }
+
+    /// The network's XML.
+    pub fn xml(&self, lab: &str) -> Element {
+        let (first, last) = range(self.subnet);
+        let ip = el("ip").attr("address", self.gateway).attr("netmask", self.subnet.netmask());
+        let dhcp = el("dhcp")
+            .child(el("range").attr("start", first).attr("end", last))
+            .children(self.fixed.iter().map(entry));
+        let mut network = el("network").child(el("name").text(&self.name)).child(
+            el("metadata").child(Tag { ready: true, ..Tag::new(lab, Role::Network) }.element()),
+        );
+        // Addresses of the loopback network can't leave the machine: only the test driver has them.
+        if !self.subnet.network().is_loopback() {
+            network = network.child(el("forward").attr("mode", "nat"));
+        }
+        network
+            .child(el("bridge").attr("stp", "on").attr("delay", "0"))
+            .child(el("domain").attr("name", &self.domain).attr("localOnly", "yes"))
+            .child(ip.child(dhcp))
+    }
+
+    /// The DHCP entries that a network lacks.
+    fn missing(&self, xml: &Element) -> Vec<&(String, String, Ipv4Addr)> {
+        let has = |(mac, name, ip): &(String, String, Ipv4Addr)| {
+            entries(xml).any(|e| {
+                e.get("mac").is_some_and(|m| m.eq_ignore_ascii_case(mac))
+                    && e.get("name") == Some(name)
+                    && e.get("ip") == Some(&ip.to_string())
+            })
+        };
+        self.fixed.iter().filter(|f| !has(f)).collect()
+    }
+}
+
+/// The MAC of a host's one interface: the same at every try, so that its address stays.
+pub fn mac(lab: &str, host: &str) -> String {
+    let digest = Sha256::digest(format!("{lab}/{host}"));
+    format!("52:54:00:{:02x}:{:02x}:{:02x}", digest[0], digest[1], digest[2])
+}
+
+/// Whether the network is the lab's own.
+pub fn is_own(hypervisor: &Hypervisor, name: &str) -> Result<bool, ProviderError> {
+    Ok(hypervisor.network(name)?.is_some_and(|(_, xml)| tagged(hypervisor, &xml)))
+}
+
+/// Whether the network is as it should be.
+pub fn check(hypervisor: &Hypervisor, wanted: &Wanted) -> Result<State, ProviderError> {
+    let Some((network, xml)) = hypervisor.network(&wanted.name)? else {
+        return Ok(State::Wrong("it does not exist".to_owned()));
+    };
+    let own = tagged(hypervisor, &xml);
+    if own && subnet(&xml) != Some(wanted.subnet.trunc()) {
+        let is = subnet(&xml).map_or("none".to_owned(), |s| s.to_string());
+        return Ok(State::Conflict(format!(
+            "its subnet is {is}, not {}: `bp destroy` first, or keep the old one",
+            wanted.subnet
+        )));
+    }
+    let doing = || format!("read network `{}`", wanted.name);
+    if absent(network.is_active(), doing)? != Some(true) {
+        return Ok(State::Wrong("it is not active".to_owned()));
+    }
+    let missing = wanted.missing(&xml);
+    if own && !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|(_, name, _)| name.as_str()).collect();
+        return Ok(State::Wrong(format!("it has no fixed address for {}", names.join(", "))));
+    }
+    Ok(State::Right)
+}
+
+/// Makes the network, starts it, and adds the fixed addresses that it lacks.
+pub fn make(hypervisor: &Hypervisor, wanted: &Wanted) -> Result<(), ProviderError> {
+    let doing = || format!("make network `{}`", wanted.name);
+    let (network, xml) = match hypervisor.network(&wanted.name)? {
+        Some(found) => found,
+        None => {
+            let xml = wanted.xml(&hypervisor.lab);
+            let defined = hypervisor.connection()?.define_network_xml(&xml.to_string());
+            let defined = defined.doing(doing)?;
+            // A hypervisor that restarts brings the lab's network back.
+            defined.set_autostart(true).doing(doing)?;
+            (defined, xml)
+        }
+    };
+    if tagged(hypervisor, &xml) {
+        if let State::Conflict(cause) = check(hypervisor, wanted)? {
+            return Err(ProviderError { doing: doing(), cause, hint: None });
+        }
+        for fixed in wanted.missing(&xml) {
+            add(&network, &xml, fixed).doing(doing)?;
+        }
+    }
+    if !network.is_active().doing(doing)? {
+        network.create().doing(|| format!("start network `{}`", wanted.name))?;
+    }
+    Ok(())
+}
+
+/// Removes the lab's network; refuses while a domain that is not the lab's uses it.
+pub fn remove(hypervisor: &Hypervisor, name: &str) -> Result<(), ProviderError> {
+    let doing = || format!("remove network `{name}`");
+    let Some((network, xml)) = hypervisor.network(name)? else { return Ok(()) };
+    if !tagged(hypervisor, &xml) {
+        return Ok(());
+    }
+    let users = users(hypervisor, name)?;
+    if !users.is_empty() {
+        return Err(ProviderError {
+            doing: doing(),
+            cause: format!("it is used by {}", users.join(", ")),
+            hint: Some("move them to another network, then `bp destroy` again".to_owned()),
+        });
+    }
+    if absent(network.is_active(), doing)? == Some(true) {
+        absent(network.destroy(), doing)?;
+    }
+    absent(network.undefine(), doing).map(drop)
+}
+
+/// The lab's networks, by name.
+pub fn owned(hypervisor: &Hypervisor) -> Result<Vec<String>, ProviderError> {
+    let networks = hypervisor.connection()?.list_all_networks(0);
+    let mut names = Vec::new();
+    for network in networks.doing(|| "list networks".to_owned())? {
+        let doing = || "read a network".to_owned();
+        let Some(name) = absent(network.name(), doing)? else { continue };
+        if is_own(hypervisor, &name)? {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// The domains that have an interface on the network.
+fn users(hypervisor: &Hypervisor, name: &str) -> Result<Vec<String>, ProviderError> {
+    let domains = hypervisor.connection()?.list_all_domains(0);
+    let mut users = Vec::new();
+    for domain in domains.doing(|| "list domains".to_owned())? {
+        let doing = || "read a domain".to_owned();
+        let Some(domain_name) = absent(domain.name(), doing)? else { continue };
+        let Some((_, xml)) = hypervisor.domain(&domain_name)? else { continue };
+        let uses = |e: &Element| e.at("source").and_then(|s| s.get("network")) == Some(name);
+        if xml.at("devices").is_some_and(|d| d.all("interface").any(uses)) {
+            users.push(format!("domain `{domain_name}`"));
+        }
+    }
+    Ok(users)
+}
+
+fn tagged(hypervisor: &Hypervisor, xml: &Element) -> bool {
+    Tag::of(xml).is_some_and(|t| t.lab == hypervisor.lab && t.role == Role::Network)
+}
+
+fn entry((mac, name, ip): &(String, String, Ipv4Addr)) -> Element {
+    el("host").attr("mac", mac).attr("name", name).attr("ip", ip)
+}
+
+fn entries(xml: &Element) -> impl Iterator<Item = &Element> {
+    xml.at("ip/dhcp").into_iter().flat_map(|d| d.all("host"))
+}
+
+/// Adds an entry; those that stand in its way (same host, another's old address) go first.
+fn add(
+    network: &Network,
+    xml: &Element,
+    fixed: &(String, String, Ipv4Addr),
+) -> Result<(), virt::error::Error> {
+    let new = entry(fixed);
+    let update = |command, entry: &Element| {
+        let active = network.is_active()?;
+        let flags = sys::VIR_NETWORK_UPDATE_AFFECT_CONFIG
+            | if active { sys::VIR_NETWORK_UPDATE_AFFECT_LIVE } else { 0 };
+        let section = sys::VIR_NETWORK_SECTION_IP_DHCP_HOST;
+        network.update(command, section, -1, &entry.to_string(), flags)
+    };
+    for old in entries(xml) {
+        if ["mac", "name", "ip"].iter().any(|a| old.get(a) == new.get(a)) {
+            update(sys::VIR_NETWORK_UPDATE_COMMAND_DELETE, old)?;
+        }
+    }
+    update(sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, &new)
+}
+
+/// The first and last address that DHCP gives out: all but the hypervisor's own, as many as
+/// libvirt takes.
+fn range(subnet: Ipv4Net) -> (Ipv4Addr, Ipv4Addr) {
+    let first = u32::from(subnet.network()) + 2;
+    let last = u32::from(subnet.broadcast()) - 1;
+    (first.into(), last.min(first + LARGEST_RANGE - 1).into())
+}
+
+fn subnet(xml: &Element) -> Option<Ipv4Net> {
+    let ip = xml.at("ip")?;
+    let address: Ipv4Addr = ip.get("address")?.parse().ok()?;
+    let net = match (ip.get("netmask"), ip.get("prefix")) {
+        (Some(mask), _) => Ipv4Net::with_netmask(address, mask.parse().ok()?).ok()?,
+        (None, Some(prefix)) => Ipv4Net::new(address, prefix.parse().ok()?).ok()?,
+        (None, None) => return None,
+    };
+    Some(net.trunc())
+}
