@@ -128,6 +128,9 @@ pub enum SessionError {
     /// The command's input could not be read.
     #[error("{0}")]
     Input(String),
+    /// The command printed more than this many bytes.
+    #[error("more than {0} bytes of output")]
+    Output(usize),
 }
 
 /// A running command whose input stays open; it ends when this is dropped.
@@ -177,10 +180,21 @@ pub struct File {
 }
 
 /// The command that puts a file in place atomically: written beside, mode and owner set, renamed.
+///
+/// It counts what has arrived: a connection that is cut off looks like the end of the file to the
+/// host.
 pub fn put(file: &File) -> Cmd {
     let path = quote(&file.path);
+    let size = match &file.content {
+        Stdin::Empty => 0,
+        Stdin::Bytes(bytes) => bytes.len() as u64,
+        // A file that can't be read fails when it is sent.
+        Stdin::File(path) => std::fs::metadata(path).map(|m| m.len()).unwrap_or(0),
+    };
     Cmd::new(format!(
-        "set -eu; umask 077; t=$(mktemp {path}.XXXXXX); trap 'rm -f \"$t\"' EXIT; cat >\"$t\"; \
+        "set -eu; umask 077; t=$(mktemp {path}.XXXXXX); trap 'rm -f \"$t\"' EXIT; \
+         trap 'exit 1' HUP INT PIPE TERM; cat >\"$t\"; \
+         n=$(wc -c <\"$t\"); [ \"$n\" -eq {size} ] || {{ echo \"$n bytes of {size}\" >&2; exit 1; }}; \
          chmod {:o} \"$t\"; chown {} \"$t\"; mv -fT \"$t\" {path}",
         file.mode,
         quote(&file.owner),
