@@ -2,12 +2,14 @@
 //!
 //! Knows nothing of phases or playbooks, and never prints.
 
+mod existing;
 #[cfg(feature = "libvirt")]
 mod libvirt;
 mod provider;
 mod session;
 pub mod ssh;
 
+pub use existing::Existing;
 #[cfg(feature = "libvirt")]
 pub use libvirt::Libvirt;
 pub use provider::*;
