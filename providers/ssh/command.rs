@@ -1,12 +1,13 @@
 //! What is sent for a command, and how its answer is put together.
 
+use super::connection::Connection;
 use super::{Become, Password};
 use crate::{Output, SessionError, quote};
 use russh::{ChannelMsg, Sig};
 use std::time::Duration;
 
-/// Printed before the command's own output. What comes before it is talk of the login shell's
-/// start-up files and of sudo; where it is missing the command never ran.
+/// Printed before the command's own output, with the process's id. What comes before it is talk of
+/// the login shell's start-up files and of sudo; where it is missing the command never ran.
 const BEGIN: &str = "bp-begins";
 /// What sudo asks for the password with, so that asking again is recognised.
 const PROMPT: &str = "bp-asks-password";
@@ -22,9 +23,9 @@ pub(super) fn line(script: &str, sudo: &Become, bound: Option<Duration>) -> Stri
     };
     let script = quote(script);
     match sudo {
-        Become::Nothing => format!("echo {BEGIN}; exec {timeout}sh -c {script}"),
+        Become::Nothing => format!("echo {BEGIN} $$; exec {timeout}sh -c {script}"),
         Become::Sudo { password: None } => {
-            let inner = format!("echo {BEGIN}; exec {timeout}sh -c \"$1\"");
+            let inner = format!("echo {BEGIN} $$; exec {timeout}sh -c \"$1\"");
             format!("exec sudo -n -- sh -c {} sh {script}", quote(&inner))
         }
         // Where sudo asks for no password the line with it is still to be read, or it would be
@@ -32,7 +33,7 @@ pub(super) fn line(script: &str, sudo: &Become, bound: Option<Duration>) -> Stri
         Become::Sudo { password: Some(_) } => {
             let inner = format!(
                 "while IFS= read -r l && [ \"$l\" != {BEGIN} ]; do :; done; \
-                 echo {BEGIN}; exec {timeout}sh -c \"$1\""
+                 echo {BEGIN} $$; exec {timeout}sh -c \"$1\""
             );
             format!("exec sudo -S -p {PROMPT} -- sh -c {} sh {script}", quote(&inner))
         }
@@ -54,8 +55,8 @@ pub(super) fn preamble(sudo: &Become) -> Option<Vec<u8>> {
 pub(super) struct Answer {
     /// The output so far, its exit status last.
     pub output: Output,
-    /// Whether the command itself has started.
-    pub begun: bool,
+    /// The process, once the command itself has started; also that of its group.
+    pub pid: Option<u32>,
     /// Whether the exit status is known.
     pub exited: bool,
     /// Whether the host has closed the channel: nothing more will come.
@@ -67,18 +68,18 @@ impl Answer {
     pub(super) fn take(
         &mut self,
         message: ChannelMsg,
-        sudo: &Become,
-        name: &str,
+        connection: &Connection,
     ) -> Result<(), SessionError> {
+        let name = &connection.name;
         let refused = |message: String| Err(SessionError::Refused { message, hint: None });
         match message {
             ChannelMsg::Data { data } => {
                 self.output.stdout.extend_from_slice(&data);
-                self.begin(sudo);
+                self.begin(&connection.sudo);
             }
             ChannelMsg::ExtendedData { data, ext: 1 } => {
                 self.output.stderr.extend_from_slice(&data);
-                if !self.begun && count(&self.output.stderr, PROMPT.as_bytes()) > 1 {
+                if self.pid.is_none() && count(&self.output.stderr, PROMPT.as_bytes()) > 1 {
                     return refused(format!("sudo on {name} does not accept the password"));
                 }
             }
@@ -96,21 +97,19 @@ impl Answer {
             _ => {}
         }
         if self.output.stdout.len().max(self.output.stderr.len()) > MOST {
-            return Err(SessionError::Input(format!("output of more than {} MiB", MOST >> 20)));
+            return Err(SessionError::Output(MOST));
         }
         Ok(())
     }
 
     /// Looks for the line that says that the command starts, and takes away what came before.
     fn begin(&mut self, sudo: &Become) {
-        if self.begun {
+        if self.pid.is_some() {
             return;
         }
-        let line = format!("{BEGIN}\n");
-        let out = &mut self.output.stdout;
-        if let Some(at) = out.windows(line.len()).position(|w| w == line.as_bytes()) {
-            out.drain(..at + line.len());
-            self.begun = true;
+        if let Some((pid, end)) = begun(&self.output.stdout) {
+            self.output.stdout.drain(..end);
+            self.pid = Some(pid);
             if matches!(sudo, Become::Sudo { password: Some(_) }) {
                 self.output.stderr.clear();
             }
@@ -118,11 +117,12 @@ impl Answer {
     }
 
     /// The answer as a whole, once nothing more will come.
-    pub(super) fn finish(self, sudo: &Become, name: &str) -> Result<Output, SessionError> {
+    pub(super) fn finish(self, connection: &Connection) -> Result<Output, SessionError> {
+        let Connection { sudo, name, .. } = connection;
         if !self.exited {
             return Err(SessionError::NoExitStatus);
         }
-        if self.begun {
+        if self.pid.is_some() {
             return Ok(self.output);
         }
         let said = format!("{} {}", self.output.out(), self.output.err()).replace(PROMPT, "");
@@ -138,6 +138,14 @@ impl Answer {
             hint: hint.map(str::to_owned),
         })
     }
+}
+
+/// The process that a command's output announces, and where its own output begins.
+pub(super) fn begun(stdout: &[u8]) -> Option<(u32, usize)> {
+    let at = stdout.windows(BEGIN.len()).position(|w| w == BEGIN.as_bytes())? + BEGIN.len();
+    let end = at + stdout[at..].iter().position(|b| *b == b'\n')?;
+    let pid = std::str::from_utf8(&stdout[at..end]).ok()?.trim().parse().ok()?;
+    Some((pid, end + 1))
 }
 
 fn count(text: &[u8], word: &[u8]) -> usize {

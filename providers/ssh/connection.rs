@@ -1,7 +1,7 @@
 //! One connection: dialled, perhaps through another one, its host key judged, logged in.
 
 use super::host_keys::{Expected, same_type};
-use super::{SILENCES, Target, login};
+use super::{Become, SILENCES, Target, login};
 use crate::SessionError;
 use futures::future::BoxFuture;
 use russh::client::{self, Handle};
@@ -14,6 +14,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub(super) struct Connection {
     /// What russh calls it.
     pub handle: Handle<Client>,
+    /// How its commands become root.
+    pub sudo: Become,
+    /// How messages name the host.
+    pub name: String,
     /// The connection that carries this one.
     _jump: Option<Arc<Connection>>,
 }
@@ -42,7 +46,8 @@ fn dial(target: &Target) -> BoxFuture<'_, Result<Connection, SessionError>> {
         loop {
             let mut handle = handshake(target, &expected, jump.as_deref()).await?;
             if credentials.login(&mut handle, target).await? {
-                return Ok(Connection { handle, _jump: jump });
+                let (sudo, name) = (target.sudo.clone(), target.name());
+                return Ok(Connection { handle, sudo, name, _jump: jump });
             }
         }
     })

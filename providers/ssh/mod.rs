@@ -2,6 +2,7 @@
 //!
 //! Host keys are known beforehand, always; there is no "accept any". Every wait has a bound.
 
+mod channel;
 mod command;
 mod connection;
 mod host_keys;
@@ -96,5 +97,5 @@ impl std::fmt::Debug for Password {
 /// for what waiting can't change.
 pub async fn connect(target: &Target) -> Result<Arc<dyn Session>, SessionError> {
     let connection = connection::connect(target).await?;
-    Ok(Arc::new(session::SshSession::new(connection, target)))
+    Ok(Arc::new(session::SshSession::new(connection)))
 }
