@@ -19,6 +19,8 @@ set -euo pipefail
 id=${BP_GROUND:-bp-test}
 root=${BP_GROUND_ROOT:-/var/lib/bp-ground}
 dir=$root/$id
+# What the grounds of one machine share: a lock, who is there, the setting they changed.
+grounds=/run/bp-ground
 self=$(readlink -f "$0")
 
 say() { printf 'ground %s: %s\n' "$id" "$*"; }
@@ -57,7 +59,7 @@ inside() {
 
 libvirt_answers() { inside virsh -q -c qemu:///system uri; }
 
-is_up() { lives "$dir/init" && libvirt_answers >/dev/null 2>&1; }
+is_up() { [ -e "$dir/ready" ] && lives "$dir/init" && libvirt_answers >/dev/null 2>&1; }
 
 # A pair of addresses that no route of the machine covers (other than the default one).
 # Out of 10.230.0.0/15: neither the lab's subnet nor the pools of swarm and docker.
@@ -115,7 +117,7 @@ network() {
     ip -n "$id" route add default via "$out"
 
     if [ "$(sysctl -n net.ipv4.ip_forward)" = 0 ]; then
-        touch "$root/ip_forward-was-0"
+        touch "$grounds/ip_forward-was-0"
         sysctl -qw net.ipv4.ip_forward=1
     fi
     # Guests count on 1500 bytes; where the way out takes less, large packets of their TCP
@@ -204,6 +206,8 @@ up() {
     fi
     down
     mkdir -p "$dir"
+    chmod 711 "$root"
+    touch "$grounds/$id.ground"
     network
     configure
     setsid ip netns exec "$id" unshare --pid --fork --kill-child "$self" first \
@@ -213,6 +217,7 @@ up() {
     inside virsh -q -c qemu:///system pool-define-as default dir --target /var/lib/libvirt/images
     inside virsh -q -c qemu:///system pool-autostart default
     inside virsh -q -c qemu:///system pool-start default
+    touch "$dir/ready"
     say "libvirt $(inside libvirtd --version | awk '{ print $NF }') inside, storage pool \`default\`"
 }
 
@@ -225,6 +230,10 @@ down() {
         left=1
     fi
     if [ -e "/run/netns/$id" ]; then
+        # Where `up` was cut off, somebody may be inside who has not left a number yet.
+        for pid in $(ip netns pids "$id"); do
+            kill -KILL "$pid" 2>/dev/null || true
+        done
         ip netns del "$id"
         left=1
     fi
@@ -238,12 +247,11 @@ down() {
         rm -rf --one-file-system "$dir"
         left=1
     fi
-    if [ -z "$(find "$root" -mindepth 1 -maxdepth 1 -type d 2>/dev/null)" ]; then
-        if [ -e "$root/ip_forward-was-0" ]; then
-            sysctl -qw net.ipv4.ip_forward=0
-        fi
-        rm -f "$root/ip_forward-was-0" "$root/lock"
-        rmdir "$root" 2>/dev/null || true
+    rmdir "$root" 2>/dev/null || true
+    rm -f "$grounds/$id.ground"
+    if [ -e "$grounds/ip_forward-was-0" ] && [ -z "$(find "$grounds" -name '*.ground')" ]; then
+        sysctl -qw net.ipv4.ip_forward=0
+        rm "$grounds/ip_forward-was-0"
     fi
     [ -z "$left" ] || say "removed"
 }
@@ -254,10 +262,9 @@ export PATH=$PATH:/usr/sbin:/sbin LIBVIRT_DEFAULT_URI=qemu:///system
 
 case ${1:-} in
     up | fresh | down)
-        mkdir -p "$root"
-        chmod 711 "$root"
-        exec 9>"$root/lock"
-        flock -w 120 9 || die "another up or down holds $root/lock"
+        mkdir -p "$grounds"
+        exec 9>"$grounds/lock"
+        flock -w 120 9 || die "another up or down holds $grounds/lock"
         trap 'trap - EXIT; down' EXIT
         [ "$1" = up ] || down
         [ "$1" = down ] || up
