@@ -28,6 +28,7 @@ mod units;
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use lab::*;
 pub use schema::schema;
+pub use text::MAX_BYTES;
 
 use check::Plan;
 use context::Context;

@@ -4,7 +4,7 @@ use crate::diagnostic::Problem;
 use crate::tree::Span;
 
 /// The largest file that is read. A blueprint of a thousand hosts has a tenth of it.
-pub(crate) const MAX_BYTES: usize = 1 << 20;
+pub const MAX_BYTES: usize = 1 << 20;
 
 /// The bytes as text.
 ///

@@ -18,7 +18,10 @@ pub fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let loaded = load::blueprint(args.file.file.as_deref(), json)?;
     let hosts = loaded.lab.hosts.len();
     if json {
-        view::json_line("done", &serde_json::json!({ "verb": "check", "hosts": hosts, "failed": 0 }));
+        view::json_line(
+            "done",
+            &serde_json::json!({ "verb": "check", "hosts": hosts, "failed": 0 }),
+        );
     } else {
         let (stacks, file) = (loaded.lab.stacks.len(), &loaded.file);
         view::line(&format!("`{file}` is right: {hosts} hosts, {stacks} stacks"));

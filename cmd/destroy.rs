@@ -24,8 +24,10 @@ pub struct Args {
 pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let asks = !args.yes;
     if asks && (json || !view::is_interactive()) {
-        return Err(Error::input("`bp destroy` asks before it removes, and there is nobody to ask")
-            .hint("say `--yes` if you mean it"));
+        return Err(Error::input(
+            "`bp destroy` asks before it removes, and there is nobody to ask",
+        )
+        .hint("say `--yes` if you mean it"));
     }
     let loaded = load::blueprint(args.file.file.as_deref(), json)?;
     let run = open::lab(loaded, "destroy", Kind::Writes, json).await?;

@@ -56,7 +56,13 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     match format {
         Format::Hosts => {
             for (host, machine) in &found {
-                view::line(&format!("{} {}.{} {}", address(machine), host.name, lab.domain, host.name));
+                view::line(&format!(
+                    "{} {}.{} {}",
+                    address(machine),
+                    host.name,
+                    lab.domain,
+                    host.name
+                ));
             }
         }
         Format::SshConfig => {
@@ -85,7 +91,10 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
                 .collect();
             let group = |role: Role| -> Value {
                 let named = found.iter().filter(|(h, _)| h.role == role);
-                named.map(|(h, _)| (h.name.clone(), json!({}))).collect::<serde_json::Map<_, _>>().into()
+                named
+                    .map(|(h, _)| (h.name.clone(), json!({})))
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
             };
             let inventory = json!({ "all": { "hosts": hosts, "children": {
                 "managers": { "hosts": group(Role::Manager) },

@@ -2,7 +2,7 @@
 
 use crate::exit::Error;
 use crate::view;
-use blueprints::{Diagnostic, Lab, Outside};
+use blueprints::{Diagnostic, Lab, Outside, Severity};
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +28,14 @@ impl Outside for ThisMachine {
         glob(pattern)
     }
 
+    fn is_file(&self, path: &Path) -> bool {
+        path.is_file()
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        std::env::var_os("HOME").map(PathBuf::from)
+    }
+
     fn env_is_set(&self, name: &str) -> bool {
         std::env::var_os(name).is_some()
     }
@@ -50,7 +58,7 @@ pub fn blueprint(file: Option<&Path>, json: bool) -> Result<Loaded, Error> {
         }
         Err(all) => {
             tell(&all, &text, &name, json);
-            let errors = all.iter().filter(|d| d.is_error()).count();
+            let errors = all.iter().filter(|d| d.severity == Severity::Error).count();
             let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
             Err(Error::input(format!("`{name}` has {what}; nothing was touched")))
         }
@@ -62,7 +70,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let fail = |e: io::Error| Error::input(format!("read `{}`: {e}", path.display()));
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(fail)?;
-    file.take(blueprints::LARGEST as u64 + 1).read_to_end(&mut text).map_err(fail)?;
+    file.take(blueprints::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(fail)?;
     Ok(text)
 }
 
@@ -100,8 +108,10 @@ fn find(file: Option<&Path>) -> Result<PathBuf, Error> {
     found.sort();
     match found.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Error::input("there is no blueprint here: no `bp.yml`, no `*.yml` with `version: 1`")
-            .hint("name the file, or write one to start from with `bp init`")),
+        [] => Err(Error::input(
+            "there is no blueprint here: no `bp.yml`, no `*.yml` with `version: 1`",
+        )
+        .hint("name the file, or write one to start from with `bp init`")),
         many => {
             let names: Vec<String> = many.iter().map(|p| format!("`{}`", p.display())).collect();
             Err(Error::input(format!("which blueprint? {} could be it", names.join(", "))))

@@ -17,7 +17,6 @@ mod up;
 mod view;
 
 use clap::{Parser, Subcommand};
-use exit::Exit;
 use std::process::ExitCode;
 
 /// One blueprint file describes a cluster, from machines to services: `bp up` makes it so and

@@ -40,12 +40,7 @@ pub enum Kind {
 ///
 /// # Errors
 /// When another run holds it, a provider does not answer, or a playbook or stack is wrong.
-pub async fn lab(
-    loaded: Loaded,
-    verb: &'static str,
-    kind: Kind,
-    json: bool,
-) -> Result<Run, Error> {
+pub async fn lab(loaded: Loaded, verb: &'static str, kind: Kind, json: bool) -> Result<Run, Error> {
     let began = Instant::now();
     let lab = Arc::new(loaded.lab);
     let dir = journal::folder(&loaded.dir, &lab.name);
@@ -54,8 +49,9 @@ pub async fn lab(
         Kind::Reads => (None, None),
         Kind::Writes => {
             let lock = LocalLock::take(&dir, &me).map_err(held)?;
-            let journal = Journal::begin(&dir, verb)
-                .map_err(|e| Error::failed(format!("begin the journal in `{}`: {e}", dir.display())))?;
+            let journal = Journal::begin(&dir, verb).map_err(|e| {
+                Error::failed(format!("begin the journal in `{}`: {e}", dir.display()))
+            })?;
             (Some(lock), Some(journal))
         }
     };

@@ -36,8 +36,9 @@ pub async fn run(args: &Args) -> Result<Exit, Error> {
     let run = open::lab(loaded, "ssh", Kind::Reads, false).await?;
     let machine = run.cx.machine(&host.name).await.map_err(Error::failed)?;
     let Some(machine) = machine.filter(|m| m.running) else {
-        return Err(Error::failed(format!("{} does not run", host.name))
-            .hint("`bp up` makes it so"));
+        return Err(
+            Error::failed(format!("{} does not run", host.name)).hint("`bp up` makes it so")
+        );
     };
     let dir = run.cx.dir().to_owned();
     let target = playbooks::target(&host, &machine, &dir)

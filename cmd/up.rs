@@ -56,8 +56,7 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
         }
     }
     let stop = run.stop.clone();
-    let outcome =
-        run::up(&run.cx, &run.plan.steps, &found, args.parallel, stop, &run.me).await;
+    let outcome = run::up(&run.cx, &run.plan.steps, &found, args.parallel, stop, &run.me).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(taken) => return Err(run.give_up(open::held(taken)).await),

@@ -117,7 +117,9 @@ fn template(text: &str, values: &Value) -> Result<String, Failure> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
-    engine.render_template(text, values).map_err(|e| Failure::new(format!("a stack's template: {e}")))
+    engine
+        .render_template(text, values)
+        .map_err(|e| Failure::new(format!("a stack's template: {e}")))
 }
 
 /// Adds what bp needs: replaced images, labels, content-hash names of configs and secrets.
@@ -139,8 +141,11 @@ fn complete(
         }
     }
     // What a service refers to is part of its definition.
-    let around: Map<String, Value> =
-        document.iter().filter(|(k, _)| *k != "services").map(|(k, v)| (k.clone(), v.clone())).collect();
+    let around: Map<String, Value> = document
+        .iter()
+        .filter(|(k, _)| *k != "services")
+        .map(|(k, v)| (k.clone(), v.clone()))
+        .collect();
     let around = serde_json::to_string(&around).map_err(|e| e.to_string())?;
     let Some(Value::Object(services)) = document.get_mut("services") else {
         return Err("it has no services".to_owned());
@@ -151,7 +156,8 @@ fn complete(
             return Err(format!("services.{key} is no map"));
         };
         let image = service.get("image").and_then(Value::as_str).map(|i| lab.images.resolve(i));
-        let image = image.ok_or_else(|| format!("services.{key} has no image, which a swarm needs"))?;
+        let image =
+            image.ok_or_else(|| format!("services.{key} has no image, which a swarm needs"))?;
         service.insert("image".to_owned(), json!(image));
         let definition = serde_json::to_string(service).map_err(|e| e.to_string())?;
         let spec = digest(&[definition.as_bytes(), around.as_bytes()]);

@@ -116,7 +116,8 @@ fn job(service: &Service, mine: &[&Task], name: &str, with: impl Fn(String) -> S
 /// Whether the task runs the service's present definition.
 fn is_current(task: &Task, service: &Service) -> bool {
     let wanted = &service.spec.task_template;
-    task.spec.container_spec == wanted.container_spec && task.spec.force_update == wanted.force_update
+    task.spec.container_spec == wanted.container_spec
+        && task.spec.force_update == wanted.force_update
 }
 
 fn condition(service: &Service) -> &str {

@@ -50,9 +50,7 @@ pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
         }
     }
     let all: Vec<&Host> = cx.lab().hosts.iter().collect();
-    let of_bp = all.iter().filter(|h| {
-        h.provider == HostProvider::Existing && h.role != Role::None
-    });
+    let of_bp = all.iter().filter(|h| h.provider == HostProvider::Existing && h.role != Role::None);
     let asked = of_bp.map(|h| async move {
         // A host without docker, or that does not answer, has no membership that bp can end.
         let member = cx.engine(&h.name).await.is_ok_and(|e| e.swarm.local_node_state != "inactive");
@@ -129,9 +127,10 @@ async fn empty_swarm(cx: &Cx) -> Vec<(String, Result<(), String>)> {
     for stack in stacks {
         results.push((format!("stack {stack}"), remove_stack(cx, &view, stack).await));
     }
-    let mine = view.networks.iter().filter(|n| {
-        n.labels.as_ref().and_then(|l| l.get(LAB_LABEL)) == Some(lab)
-    });
+    let mine = view
+        .networks
+        .iter()
+        .filter(|n| n.labels.as_ref().and_then(|l| l.get(LAB_LABEL)) == Some(lab));
     for network in mine {
         let cmd = Cmd::new(networks::remove(&network.name));
         let gone = cx.ok(&view.manager, cmd).await;

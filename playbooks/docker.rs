@@ -271,9 +271,6 @@ pub struct UpdateStatus {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Task {
-    /// The task's id.
-    #[serde(rename = "ID")]
-    pub id: String,
     /// Its service.
     #[serde(rename = "ServiceID")]
     pub service_id: String,
@@ -300,25 +297,9 @@ pub struct Task {
 pub struct TaskStatus {
     /// `new`, `pending`, `preparing`, `starting`, `running`, `complete`, `failed`, `rejected`, ….
     pub state: String,
-    /// In docker's words.
-    #[serde(default)]
-    pub message: String,
     /// What went wrong.
     #[serde(default)]
     pub err: String,
-    /// Its container.
-    pub container_status: Option<ContainerStatus>,
-}
-
-/// A task's container, how it is.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ContainerStatus {
-    /// The container's id on its node.
-    #[serde(rename = "ContainerID")]
-    pub container_id: String,
-    /// How it ended.
-    pub exit_code: i64,
 }
 
 /// Everything that a manager knows and bp asks, in one go: `docker` costs a third of a second a
@@ -334,8 +315,7 @@ impl SwarmView {
     /// Asks the first manager of the lab that can act.
     pub(crate) async fn ask(cx: &Cx) -> Result<Self, String> {
         let managers: Vec<String> = cx.lab().managers().map(|h| h.name.clone()).collect();
-        let engines =
-            futures::future::join_all(managers.iter().map(|name| cx.engine(name))).await;
+        let engines = futures::future::join_all(managers.iter().map(|name| cx.engine(name))).await;
         let mut why = String::from("the lab has no managers");
         for (name, engine) in managers.iter().zip(engines) {
             let swarm = match engine {
@@ -362,7 +342,8 @@ impl SwarmView {
     }
 
     async fn ask_manager(cx: &Cx, manager: &str, id: String) -> Result<Self, String> {
-        let output = cx.run(manager, &Cmd::new(VIEW)).await.map_err(|e| format!("{manager}: {e}"))?;
+        let output =
+            cx.run(manager, &Cmd::new(VIEW)).await.map_err(|e| format!("{manager}: {e}"))?;
         if !output.ok() {
             return Err(format!("{manager}: {}", output.err()));
         }

@@ -47,28 +47,37 @@ fn etcdctl(stack: &str, member: &str, args: &str) -> String {
 
 fn answers(stack: &str, member: &str) -> Step {
     let ask = etcdctl(stack, member, "endpoint health");
-    Step::host(member, format!("{stack} member"), "a member is healthy when it reads through its quorum")
-        .check_shell(format!("{ask} >/dev/null || {{ echo 'it is not healthy'; exit 1; }}"))
+    Step::host(
+        member,
+        format!("{stack} member"),
+        "a member is healthy when it reads through its quorum",
+    )
+    .check_shell(format!("{ask} >/dev/null || {{ echo 'it is not healthy'; exit 1; }}"))
 }
 
 fn whole(stack: &str, members: &[String]) -> Step {
     let (stack_name, members) = (stack.to_owned(), members.to_vec());
-    Step::lab(format!("{stack} members"), "the cluster has as many members as the blueprint says, and one leads")
-        .check(move |cx| {
-            let (stack, members) = (stack_name.clone(), members.clone());
-            async move {
-                let mut why = Check::Unknown("it is not deployed yet".to_owned());
-                for member in &members {
-                    let ask = etcdctl(&stack, member, "endpoint status --cluster -w json");
-                    match cx.run(member, &Cmd::new(ask)).await {
-                        Ok(output) if output.ok() => return judge(&output.out(), members.len()),
-                        Ok(output) => why = Check::Not(format!("{member}: {}", last_line(&output.out()))),
-                        Err(error) => why = cx.unanswered(member, error).await,
+    Step::lab(
+        format!("{stack} members"),
+        "the cluster has as many members as the blueprint says, and one leads",
+    )
+    .check(move |cx| {
+        let (stack, members) = (stack_name.clone(), members.clone());
+        async move {
+            let mut why = Check::Unknown("it is not deployed yet".to_owned());
+            for member in &members {
+                let ask = etcdctl(&stack, member, "endpoint status --cluster -w json");
+                match cx.run(member, &Cmd::new(ask)).await {
+                    Ok(output) if output.ok() => return judge(&output.out(), members.len()),
+                    Ok(output) => {
+                        why = Check::Not(format!("{member}: {}", last_line(&output.out())))
                     }
+                    Err(error) => why = cx.unanswered(member, error).await,
                 }
-                why
             }
-        })
+            why
+        }
+    })
 }
 
 /// Reads `etcdctl endpoint status --cluster -w json`.

@@ -216,7 +216,8 @@ impl Events {
     pub fn emit(&self, event: Event) {
         let event = self.masked(event);
         // Waiting is for the eye: a line a second would bury the journal.
-        if let (Some(journal), false) = (&self.inner.journal, matches!(event, Event::Waiting { .. }))
+        if let (Some(journal), false) =
+            (&self.inner.journal, matches!(event, Event::Waiting { .. }))
         {
             journal.line(&line(&event));
         }

@@ -73,9 +73,7 @@ fn running(host: &Host) -> Step {
     Step::host(&host.name, "running", "a machine that is off serves nobody")
         .check(move |cx| {
             let name = checked.name.clone();
-            async move {
-                with_machine(&cx, &name, |m| Check::when(m.running, "it is off")).await
-            }
+            async move { with_machine(&cx, &name, |m| Check::when(m.running, "it is off")).await }
         })
         .apply(move |cx| {
             let host = started.clone();

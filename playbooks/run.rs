@@ -68,9 +68,8 @@ pub async fn up(
         failed: AtomicUsize::new(0),
     };
     let all: Vec<(&Step, &Check)> = steps.iter().zip(found).collect();
-    let same_kind = |a: &(&Step, &Check), b: &(&Step, &Check)| {
-        a.0.on != On::Lab && b.0.on != On::Lab
-    };
+    let same_kind =
+        |a: &(&Step, &Check), b: &(&Step, &Check)| a.0.on != On::Lab && b.0.on != On::Lab;
     // What needs nothing done needs nobody kept out.
     let idle = found.iter().all(|c| *c == Check::True);
     for segment in all.chunk_by(same_kind) {
@@ -171,9 +170,7 @@ impl Going<'_> {
         let applied = step.apply.is_some();
         if applied {
             self.changed.store(true, Ordering::Relaxed);
-            self.cx
-                .events()
-                .emit(Event::Applying { about: about(step), reason });
+            self.cx.events().emit(Event::Applying { about: about(step), reason });
             match self.apply(step, until).await {
                 Ok(()) => {}
                 Err(settled) => return settled,
@@ -279,7 +276,7 @@ pub(crate) async fn bounded<T>(
     what: &str,
     doing: impl Future<Output = T>,
 ) -> Result<T, Failure> {
-    tokio::time::timeout(within, doing).await.map_err(|_| {
-        Failure::new(format!("{what} did not end within {}", limits::seconds(within)))
-    })
+    tokio::time::timeout(within, doing)
+        .await
+        .map_err(|_| Failure::new(format!("{what} did not end within {}", limits::seconds(within))))
 }

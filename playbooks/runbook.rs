@@ -149,9 +149,9 @@ fn render(template: &str, values: &Value) -> Result<String, String> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
-    engine.render_template(template, values).map_err(|e| {
-        format!("{e}").lines().next().unwrap_or_default().to_owned()
-    })
+    engine
+        .render_template(template, values)
+        .map_err(|e| format!("{e}").lines().next().unwrap_or_default().to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

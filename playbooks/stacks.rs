@@ -43,24 +43,27 @@ pub fn steps(
 
 fn deployed(compose: &Arc<Compose>) -> Step {
     let (checked, applied) = (compose.clone(), compose.clone());
-    Step::lab(format!("{} deployed", compose.name), "the swarm is asked for what the blueprint says")
-        .within(Duration::from_secs(300))
-        .check(move |cx| {
-            let compose = checked.clone();
-            async move {
-                match cx.swarm().await {
-                    Err(why) => Check::Unknown(why),
-                    Ok(view) => {
-                        let differs = differs(&view, &compose);
-                        Check::when(differs.is_empty(), differs.join(", "))
-                    }
+    Step::lab(
+        format!("{} deployed", compose.name),
+        "the swarm is asked for what the blueprint says",
+    )
+    .within(Duration::from_secs(300))
+    .check(move |cx| {
+        let compose = checked.clone();
+        async move {
+            match cx.swarm().await {
+                Err(why) => Check::Unknown(why),
+                Ok(view) => {
+                    let differs = differs(&view, &compose);
+                    Check::when(differs.is_empty(), differs.join(", "))
                 }
             }
-        })
-        .apply(move |cx| {
-            let compose = applied.clone();
-            async move { deploy(&cx, &compose).await }
-        })
+        }
+    })
+    .apply(move |cx| {
+        let compose = applied.clone();
+        async move { deploy(&cx, &compose).await }
+    })
 }
 
 /// What the swarm was asked for and what the blueprint says, where they differ.

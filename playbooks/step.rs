@@ -62,7 +62,8 @@ impl Failure {
     /// A command that exited with another status than 0.
     pub fn command(cmd: &Cmd, output: &Output) -> Self {
         let stderr = cmd.mask(&output.err());
-        let tail = tail(if stderr.is_empty() { cmd.mask(&output.out()) } else { stderr.clone() }, 12);
+        let tail =
+            tail(if stderr.is_empty() { cmd.mask(&output.out()) } else { stderr.clone() }, 12);
         Self {
             message: format!(
                 "`{}` exited with {}\n{tail}",
@@ -131,9 +132,7 @@ impl From<Trouble> for Failure {
             Trouble::Failure(failure) => failure,
             Trouble::Session(
                 SessionError::Refused { message, hint } | SessionError::HostKey { message, hint },
-            ) => {
-                Self { message, hint, ..Self::default() }
-            }
+            ) => Self { message, hint, ..Self::default() },
             Trouble::Session(error) => Self::new(error.to_string()),
         }
     }

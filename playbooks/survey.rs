@@ -76,11 +76,7 @@ pub fn tell(cx: &Cx, steps: &[Step], found: &[Check], marks: &[Mark]) {
 
 /// Which step an event is about.
 pub(crate) fn about(step: &Step) -> About {
-    About {
-        phase: step.phase.clone(),
-        step: step.name.clone(),
-        host: step.on.host().to_owned(),
-    }
+    About { phase: step.phase.clone(), step: step.name.clone(), host: step.on.host().to_owned() }
 }
 
 fn script(step: &Step) -> &str {

@@ -18,8 +18,7 @@ const PORT: u16 = 2377;
 /// The steps of the phase.
 pub fn steps(lab: &Lab) -> Vec<Step> {
     let mut steps = vec![initialised(lab)];
-    let (managers, workers): (Vec<_>, Vec<_>) =
-        lab.nodes().partition(|h| h.role == Role::Manager);
+    let (managers, workers): (Vec<_>, Vec<_>) = lab.nodes().partition(|h| h.role == Role::Manager);
     for host in managers.into_iter().chain(workers) {
         steps.push(member(&host.name, host.role));
     }
@@ -136,7 +135,9 @@ async fn is_member(cx: &Cx, host: &str, role: Role) -> Check {
     match engine.swarm.local_node_state.as_str() {
         "active" => {}
         "inactive" => return Check::Not("it is in no swarm".to_owned()),
-        other if engine.swarm.error.is_empty() => return Check::Not(format!("its part is {other}")),
+        other if engine.swarm.error.is_empty() => {
+            return Check::Not(format!("its part is {other}"));
+        }
         other => return Check::Not(format!("its part is {other}: {}", engine.swarm.error)),
     }
     let Some(node) = view.node(&engine.swarm.node_id) else {

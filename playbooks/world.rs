@@ -5,9 +5,8 @@ use crate::limits;
 use crate::step::Failure;
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Jump, Lab, Secret, Sudo};
-use providers::existing::Existing;
 use providers::ssh::{self, Become, HostKeys, Password, Target};
-use providers::{Access, Machine, Provider, Session, SessionError};
+use providers::{Access, Existing, Machine, Provider, Session, SessionError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ impl RealWorld {
         tell: Arc<dyn Fn(String) + Send + Sync>,
     ) -> Result<Self, Failure> {
         let made = if lab.libvirt.is_some() { Some(open_libvirt(lab, tell).await?) } else { None };
-        Ok(Self { dir: dir.to_owned(), existing: Arc::new(Existing::new(lab)), made })
+        Ok(Self { dir: dir.to_owned(), existing: Arc::new(Existing), made })
     }
 }
 
@@ -38,7 +37,7 @@ async fn open_libvirt(
     lab: &Lab,
     tell: Arc<dyn Fn(String) + Send + Sync>,
 ) -> Result<Arc<dyn Provider>, Failure> {
-    Ok(Arc::new(providers::libvirt::open(lab, &cache(), tell).await?))
+    Ok(Arc::new(providers::Libvirt::open(lab, &cache(), tell).await?))
 }
 
 #[cfg(not(feature = "libvirt"))]
@@ -97,9 +96,9 @@ impl World for RealWorld {
 /// # Errors
 /// When it has no address yet, or a secret source gives nothing.
 pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, SessionError> {
-    let address = machine.address.ok_or_else(|| {
-        SessionError::Unreachable("the machine has no address yet".to_owned())
-    })?;
+    let address = machine
+        .address
+        .ok_or_else(|| SessionError::Unreachable("the machine has no address yet".to_owned()))?;
     let own_key = host.ssh.key.is_none() && host.provider != HostProvider::Existing;
     let keys = match &host.ssh.key {
         Some(key) => vec![key.clone()],
@@ -116,9 +115,14 @@ pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, Sess
         (None, Some(fingerprint)) => HostKeys::Fingerprint(fingerprint.clone()),
         (None, None) => HostKeys::KnownHosts(known_hosts()),
     };
+    // known_hosts files are asked for the name that the operator knows the host by.
+    let address = match (&host.address, host.provider) {
+        (Some(named), HostProvider::Existing) => named.to_string(),
+        _ => address.to_string(),
+    };
     Ok(Target {
         host: host.name.clone(),
-        address: address.to_string(),
+        address,
         port: host.ssh.port,
         user: host.ssh.user.clone(),
         keys,

@@ -34,7 +34,9 @@ impl Plain {
 
     /// What is printed for an event.
     pub fn text(&mut self, event: &Event) -> Option<String> {
-        if self.verb == "up" && !matches!(event, Event::Survey { .. } | Event::Begin { .. } | Event::Note { .. }) {
+        if self.verb == "up"
+            && !matches!(event, Event::Survey { .. } | Event::Begin { .. } | Event::Note { .. })
+        {
             if let Some(text) = self.survey_line() {
                 line(&text);
             }
@@ -66,9 +68,13 @@ impl Plain {
                 (*applied || waited || *seconds > 1.0)
                     .then(|| format!("  {}: {word} in {}", title(about), clock(*seconds)))
             }
-            Event::StepFailed { about, error, hint, .. } => Some(failure(about, error, hint.as_deref())),
+            Event::StepFailed { about, error, hint, .. } => {
+                Some(failure(about, error, hint.as_deref()))
+            }
             Event::Removed { what } => Some(format!("  removed {what}")),
-            Event::NotRemoved { what, error } => Some(format!("error: not removed: {what}: {error}")),
+            Event::NotRemoved { what, error } => {
+                Some(format!("error: not removed: {what}: {error}"))
+            }
             Event::Interrupted => Some("interrupted; `bp up` continues".to_owned()),
             Event::Done { verb, sums, seconds } => Some(summary(verb, sums, *seconds)),
         }
