@@ -118,11 +118,12 @@ fn ssh(host: &Host) -> Step {
 }
 
 /// cloud-init's own word for done, where the image has cloud-init; its errors are the failure.
+/// `degraded` is done with warnings, such as deprecated keys.
 const READY: &str = "command -v cloud-init >/dev/null || exit 0
-s=$(cloud-init status --long 2>&1); r=$?
+s=$(cloud-init status --long 2>&1)
 case $s in
+*'status: error'*) echo 'cloud-init failed:'; echo \"$s\" | sed -n '/^errors:/,/^recoverable/{/^recoverable/d;p}' | sort -u; exit 9;;
 *'status: done'*) exit 0;;
-*'status: error'*|*'status: degraded'*) echo \"cloud-init failed: $(echo \"$s\" | tail -n 3 | tr '\\n' ' ')\"; exit 9;;
 *) echo \"cloud-init is at work: $(echo \"$s\" | head -n 1)\"; exit 1;;
 esac";
 
@@ -130,7 +131,6 @@ fn ready(host: &Host) -> Step {
     let name = host.name.clone();
     Step::host(&host.name, "ready", "SSH open is not ready: cloud-init is still at work then")
         .within(limits::BOOT)
-        .diagnose(with_console(&host.name))
         .check(move |cx| {
             let name = name.clone();
             async move {
@@ -162,6 +162,23 @@ fn is_right(state: State) -> Check {
     }
 }
 
+/// A console's text without the colours and cursor moves that a terminal would make of it.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\x1b' if chars.next_if_eq(&'[').is_some() => {
+                while chars.next().is_some_and(|c| !('@'..='~').contains(&c)) {}
+            }
+            '\n' | '\t' => plain.push(c),
+            c if c.is_control() => {}
+            c => plain.push(c),
+        }
+    }
+    plain
+}
+
 fn with_console(host: &str) -> impl Fn(Cx) -> BoxFuture<'static, Option<String>> + use<> {
     let host = host.to_owned();
     move |cx| Box::pin(console(cx, host.clone()))
@@ -171,6 +188,18 @@ fn with_console(host: &str) -> impl Fn(Cx) -> BoxFuture<'static, Option<String>>
 async fn console(cx: Cx, host: String) -> Option<String> {
     let host = cx.lab().host(&host)?;
     let text = cx.world().provider(host).console(host).await?;
-    let lines: String = tail(text, 30).lines().map(|l| format!("  {l}\n")).collect();
+    let lines: String = tail(plain(&text), 30).lines().map(|l| format!("  {l}\n")).collect();
     Some(format!("the console of {} ends with\n{}", host.name, lines.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn a_console_is_shown_without_its_escapes() {
+        let text = "\x1b[0;1;31mFAILED\x1b[0m to start\r\n\x1b[!p\x1b[?7hlogin: ";
+        assert_eq!(plain(text), "FAILED to start\nlogin: ");
+        assert_eq!(plain("\x1b[0;32mOK\x1b[0m"), "OK");
+    }
 }
