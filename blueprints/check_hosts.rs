@@ -31,17 +31,14 @@ pub(crate) fn present(plan: &Plan<'_>, context: &mut Context<'_>) {
 /// No name stands for two hosts.
 pub(crate) fn duplicate_names(plan: &Plan<'_>, context: &mut Context<'_>) {
     let mut first: HashMap<&str, Span> = HashMap::new();
+    let mut reported = None;
     for host in plan.hosts {
-        if let Some(at) = first.insert(&host.host.name, host.key.at) {
+        let Some(at) = first.insert(&host.host.name, host.key.at) else { continue };
+        if reported.replace(host.key.at) != Some(host.key.at) {
             let line = context.line(at);
-            context.problems.push(
-                Problem::error(
-                    host.key.at,
-                    format!("the host `{}` is there twice", host.host.name),
-                )
-                .label(format!("first in line {line}")),
-            );
-            return;
+            let message = format!("the host `{}` is there twice", host.host.name);
+            let label = format!("first in line {line}");
+            context.problems.push(Problem::error(host.key.at, message).label(label));
         }
     }
 }

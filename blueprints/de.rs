@@ -248,7 +248,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
 
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        _: &'static str,
+        name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Error> {
@@ -256,6 +256,15 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             let map = matches!(self.source, Source::Kind(Kind::Map(_) | Kind::Null));
             let variant = BY_SHAPE[usize::from(map)];
             return visitor.visit_enum(Variant { variant, at: self.at, value: Some(self) });
+        }
+        if name == "Secret" && !matches!(self.source, Source::Kind(Kind::Map(_))) {
+            // What stands here may be the secret itself: it must not be shown.
+            let mut error = Error::new("a secret itself has no place in a blueprint".to_owned());
+            error.help = Some(
+                "say where it is: `{ env: NAME }`, `{ file: PATH }` or `{ command: ... }`"
+                    .to_owned(),
+            );
+            return Err(error);
         }
         match self.source {
             Source::Key(word) => {

@@ -123,6 +123,13 @@ pub fn render(diagnostics: &[Diagnostic], text: &str, file: &str, color: bool) -
 fn one(diagnostic: &Diagnostic, text: &str, file: &str, renderer: &Renderer) -> String {
     let Diagnostic { severity, message, line, column, .. } = diagnostic;
     let mut shown = format!("{file}:{line}:{column}: {}: {message}\n", severity.as_str());
+    if diagnostic.span.end == 0 {
+        // It is about the file as a whole.
+        if let Some(help) = &diagnostic.help {
+            shown.push_str(&format!("  = help: {help}\n"));
+        }
+        return shown;
+    }
     let at = floor(text, diagnostic.span.start);
     let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
     let end = text[start..].find('\n').map_or(text.len(), |at| start + at);

@@ -11,12 +11,13 @@ use serde::Deserialize;
 /// A blueprint of bp: one file that describes a cluster, from machines to services.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map with `version`, `name` and `hosts`")]
+#[schemars(extend("required" = ["version", "name", "hosts"]))]
 pub(crate) struct Blueprint {
     /// The version of the language: 1.
-    #[schemars(required, range(min = 1, max = 1))]
+    #[schemars(range(min = 1, max = 1))]
     pub version: Field<u64>,
     /// Tags and prefixes everything that is made.
-    #[schemars(required, regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
+    #[schemars(regex(pattern = "^[a-z][a-z0-9-]{0,31}$"))]
     pub name: Field<String>,
     /// The DNS domain of the hosts; `<name>.internal` by default.
     pub domain: Field<String>,
@@ -25,7 +26,6 @@ pub(crate) struct Blueprint {
     /// The size of every machine that states none of its own.
     pub machine: Field<Machine>,
     /// The hosts by name; a name may hold ranges, such as `worker{1..3}`.
-    #[schemars(required)]
     pub hosts: Field<Map<Host>>,
     /// How to log in to hosts that do not say otherwise.
     pub ssh: Field<Ssh>,
@@ -56,6 +56,7 @@ pub(crate) enum Provider {
 /// A libvirt hypervisor.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map with `subnet` and `template`")]
+#[schemars(extend("required" = ["subnet", "template"]))]
 pub(crate) struct Libvirt {
     /// Any libvirt URI; `qemu:///system` by default.
     pub uri: Field<String>,
@@ -66,10 +67,8 @@ pub(crate) struct Libvirt {
     /// The network: made when absent, used as it is when present. The lab's name by default.
     pub network: Field<String>,
     /// The network's subnet.
-    #[schemars(required)]
     pub subnet: Field<Net>,
     /// Where root disks come from.
-    #[schemars(required)]
     pub template: Field<Template>,
     /// `linked` (the default) or `full` copies of the template.
     pub clone: Field<CloneKind>,
@@ -84,7 +83,7 @@ pub(crate) enum Template {
     File(String),
     /// Something else.
     #[serde(rename = "map")]
-    Source(TemplateSource),
+    Source(Box<TemplateSource>),
 }
 
 /// Where root disks come from: one of `url`, `volume`, `domain`, `bootstrap`.
@@ -107,9 +106,9 @@ pub(crate) struct TemplateSource {
 /// A root disk built from distribution packages.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map with `suite`")]
+#[schemars(extend("required" = ["suite"]))]
 pub(crate) struct Bootstrap {
     /// The Debian or Ubuntu suite, such as `trixie`.
-    #[schemars(required)]
     pub suite: Field<String>,
     /// The package mirror; the distribution's own by default.
     pub mirror: Field<String>,
@@ -196,9 +195,9 @@ pub(crate) enum Sudo {
 /// `sudo` with a password.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map with `password`")]
+#[schemars(extend("required" = ["password"]))]
 pub(crate) struct SudoPassword {
     /// Where the password comes from.
-    #[schemars(required)]
     pub password: Field<Secret>,
 }
 
@@ -223,15 +222,15 @@ pub(crate) enum Jump {
     Address(String),
     /// Its address, and how to log in to it.
     #[serde(rename = "map")]
-    Host(JumpHost),
+    Host(Box<JumpHost>),
 }
 
 /// A host to go through, and how to log in to it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map with `address`")]
+#[schemars(extend("required" = ["address"]))]
 pub(crate) struct JumpHost {
     /// Its address or name.
-    #[schemars(required)]
     pub address: Field<String>,
     /// The login user; `root` by default.
     pub user: Field<String>,
@@ -285,12 +284,11 @@ pub(crate) enum EngineRepository {
 /// A repository of the shape of Docker's.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map with `repository` and `key`")]
+#[schemars(extend("required" = ["repository", "key"]))]
 pub(crate) struct OwnRepository {
     /// Its base URL; the distribution's id is appended.
-    #[schemars(required)]
     pub repository: Field<String>,
     /// The URL of its signing key.
-    #[schemars(required)]
     pub key: Field<String>,
 }
 
@@ -312,12 +310,12 @@ pub(crate) struct Log {
     deny_unknown_fields,
     expecting = "a map such as `{ base: 10.210.0.0/16, size: 24 }`"
 )]
+#[schemars(extend("required" = ["base", "size"]))]
 pub(crate) struct Pool {
     /// The addresses.
-    #[schemars(required)]
     pub base: Field<Net>,
     /// The prefix length of each network.
-    #[schemars(required, range(min = 1, max = 30))]
+    #[schemars(range(min = 1, max = 30))]
     pub size: Field<u8>,
 }
 
@@ -346,9 +344,9 @@ pub(crate) enum Network {
 /// An overlay network and what is special about it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map with `name`")]
+#[schemars(extend("required" = ["name"]))]
 pub(crate) struct Overlay {
     /// Its name.
-    #[schemars(required)]
     pub name: Field<String>,
     /// Whether its traffic is encrypted.
     pub encrypted: Field<bool>,

@@ -89,7 +89,8 @@ fn checked(
     let root = root?;
     if matches!(root.kind, tree::Kind::Null) {
         let help = "`bp init` writes one to start from";
-        problems.push(Problem::error(root.at, "the blueprint is empty").help(help));
+        let top = tree::Span::default();
+        problems.push(Problem::error(top, "the blueprint is empty").help(help));
         return None;
     }
     let (file, wrong) = de::read::<file::Blueprint>(&root);

@@ -64,13 +64,12 @@ fn check_secret(secret: &Spanned<file::Secret>, context: &mut Context<'_>) {
 fn check_jump(jump: &Field<file::Jump>, context: &mut Context<'_>) {
     const ADDRESS: &str = "an address or a name";
     match jump.given() {
-        Some(Spanned { value: file::Jump::Address(address), at }) => {
-            if !is_address(address) {
-                let found = crate::de::short(address);
-                let help = "user and port go into a map: `{ address: bastion, user: ops }`";
-                context.error_help(*at, format!("expected {ADDRESS}, found `{found}`"), help);
-            }
+        Some(Spanned { value: file::Jump::Address(address), at }) if !is_address(address) => {
+            let found = crate::de::short(address);
+            let help = "user and port go into a map: `{ address: bastion, user: ops }`";
+            context.error_help(*at, format!("expected {ADDRESS}, found `{found}`"), help);
         }
+        Some(Spanned { value: file::Jump::Address(_), .. }) | None => {}
         Some(Spanned { value: file::Jump::Host(host), at }) => {
             if host.address.is_absent() {
                 context.missing(*at, "address", "`jump`", "address: bastion.example.net");
@@ -85,7 +84,6 @@ fn check_jump(jump: &Field<file::Jump>, context: &mut Context<'_>) {
             context.existing(&host.key);
             check_port(&host.port, context);
         }
-        None => {}
     }
 }
 
@@ -124,7 +122,7 @@ pub(crate) fn merge(
 fn resolve_jump(jump: &file::Jump, path: &dyn Fn(&Field<String>) -> Option<PathBuf>) -> Jump {
     let (address, host) = match jump {
         file::Jump::Address(address) => (address.clone(), &file::JumpHost::default()),
-        file::Jump::Host(host) => (host.address.get().cloned().unwrap_or_default(), host),
+        file::Jump::Host(host) => (host.address.get().cloned().unwrap_or_default(), host.as_ref()),
     };
     Jump {
         address,

@@ -47,10 +47,49 @@ impl Outside for World {
     }
 }
 
-fn shown(text: &str, world: &World) -> String {
-    match read(text.as_bytes(), "lab.yml", Path::new("/lab"), world) {
-        Ok((_, warnings)) => render(&warnings, text, "lab.yml", false),
-        Err(problems) => render(&problems, text, "lab.yml", false),
+/// A folder of this crate as the world, under `/lab`.
+fn folder(name: &str) -> World {
+    fn add(world: &mut World, real: &Path, shown: &Path) {
+        for entry in std::fs::read_dir(real).expect("the folder is there") {
+            let path = entry.expect("it can be read").path();
+            let shown = shown.join(path.file_name().expect("it has a name"));
+            if path.is_dir() {
+                add(world, &path, &shown);
+            } else {
+                world.0.insert(shown, std::fs::read(&path).expect("it can be read"));
+            }
+        }
+    }
+    let mut world = World::default();
+    add(&mut world, &Path::new(env!("CARGO_MANIFEST_DIR")).join(name), Path::new("/lab"));
+    world
+}
+
+/// What is said about a file, as it is shown.
+fn shown(bytes: &[u8], file: &str, world: &World) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match read(bytes, file, Path::new("/lab"), world) {
+        Ok((_, warnings)) => render(&warnings, &text, file, false),
+        Err(problems) => render(&problems, &text, file, false),
+    }
+}
+
+/// Every file of `broken/` has its snapshot beside it, caret and all.
+#[test]
+fn broken_blueprints() {
+    let world = folder("broken");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("broken/said");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    let blueprint = |path: &&PathBuf| {
+        path.parent() == Some(Path::new("/lab")) && path.extension().is_some_and(|e| e == "yml")
+    };
+    for path in world.0.keys().filter(blueprint) {
+        let name = path.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        let said = shown(&world.0[path], &format!("{name}.yml"), &world);
+        assert!(!said.is_empty(), "nothing is said about {name}");
+        settings.bind(|| insta::assert_snapshot!(name, said));
     }
 }
 
@@ -80,4 +119,205 @@ fn the_shipped_lab_passes() {
     assert_eq!(lab.stacks[0].kind, StackKind::Etcd { members });
     assert_eq!(lab.hosts[2].labels["placepoint"], "rp");
     assert_eq!(lab.hosts[0].machine, Machine { cpus: 1, memory: 2 << 30, disk: 10 << 30 });
+}
+
+/// The language by example, with all that this version reads.
+const EXAMPLE: &str = include_str!("example.yml");
+
+/// The world that the example names.
+fn example_world() -> World {
+    World::default()
+        .with("/home/me/.ssh/id_ed25519", "")
+        .with("/lab/images/etcd.tar", "")
+        .with("/lab/my-hardening.yml", "")
+        .with("/lab/stacks/grafana.yml", GRAFANA)
+}
+
+const GRAFANA: &str = "
+services:
+  grafana:
+    image: grafana/grafana:12.0.0
+    ports: [3000:3000]
+    networks: [traefik]
+    deploy: { placement: { constraints: [node.labels.placepoint == rp, node.role == manager] } }
+networks:
+  traefik: { external: true }
+";
+
+#[test]
+fn the_example_is_read_whole() {
+    let (lab, warnings) = lab(EXAMPLE, &example_world());
+    assert_eq!(warnings, []);
+    insta::with_settings!({snapshot_path => "broken/said", prepend_module_to_snapshot => false, omit_expression => true}, {
+        insta::assert_debug_snapshot!("example", lab);
+    });
+}
+
+/// A file of this many bytes is answered, whatever is in it.
+#[test]
+fn files_that_are_none() {
+    let world = World::default();
+    let large = vec![b'a'; 10 << 20];
+    insta::assert_snapshot!(shown(&large, "lab.yml", &world), @"lab.yml:1:1: error: the file has 10485760 bytes, more than 1 MiB");
+    let mut bom = vec![0xef, 0xbb, 0xbf];
+    bom.extend(STARTER.as_bytes());
+    insta::assert_snapshot!(shown(&bom, "lab.yml", &world), @"");
+    insta::assert_snapshot!(shown(b"\xff\xfe\x00", "lab.yml", &world), @"lab.yml:1:1: error: the file is UTF-16; save it as UTF-8");
+    insta::assert_snapshot!(shown(b"", "lab.yml", &world), @r"
+    lab.yml:1:1: error: the blueprint is empty
+      = help: `bp init` writes one to start from
+    ");
+    insta::assert_snapshot!(shown(b"version: 1\n~: 3\n", "lab.yml", &world), @r"
+    lab.yml:2:1: error: expected a key, found nothing
+      |
+    2 | ~: 3
+      | ^
+    ");
+    insta::assert_snapshot!(shown(b"version: 1\n[a]: 3\n", "lab.yml", &world), @r"
+    lab.yml:2:1: error: expected a key of plain text
+      |
+    2 | [a]: 3
+      | ^
+    ");
+    insta::assert_snapshot!(shown(b"version: .inf\n", "lab.yml", &world), @r"
+    lab.yml:1:10: error: value `.inf` is not a finite number
+      |
+    1 | version: .inf
+      |          ^^^^
+    ");
+    insta::assert_snapshot!(shown(b"<<: 3\n", "lab.yml", &world), @r"
+    lab.yml:1:5: error: YAML merge value must be mapping or sequence of mappings
+      |
+    1 | <<: 3
+      |     ^
+    ");
+    insta::assert_snapshot!(shown(b"version: !!int x\n", "lab.yml", &world), @r"
+    lab.yml:1:16: error: invalid u64
+      |
+    1 | version: !!int x
+      |                ^
+    ");
+}
+
+/// A line as long as the file may be, and as many problems as fit.
+#[test]
+fn large_files_are_answered() {
+    let world = World::default();
+    for unit in [
+        "[", "- ", "a: ", "? ", "{a: ", "&a ", "*a ", "'", "x\n", "a: [\n", "\t", "# c\n", "!t ",
+        "|\n ",
+    ] {
+        let text = unit.repeat((1 << 20) / unit.len());
+        assert!(read(text.as_bytes(), "lab.yml", Path::new("/lab"), &world).is_err(), "{unit}");
+    }
+    let many: String = (0..20_000).map(|n| format!("field{n}: 1\n")).collect();
+    let problems = read(many.as_bytes(), "lab.yml", Path::new("/lab"), &world);
+    assert!(problems.is_err_and(|p| p.len() > 20_000));
+}
+
+#[test]
+fn a_thousand_hosts() {
+    let mut text = STARTER.replace("\"node{1..3}\":", "\"node{1..3}\": &first");
+    let extra: String = (0..1000)
+        .map(|n| {
+            format!(
+                "  w{n}: {{ <<: *first, role: worker, address: 10.20.{}.{} }}\n",
+                32 + n / 200,
+                1 + n % 200
+            )
+        })
+        .collect();
+    text = text
+        .replace("10.20.30.0/24", "10.20.0.0/16")
+        .replace("# How to log in;", &format!("{extra}# How to log in;"));
+    let (lab, warnings) = lab(&text, &World::default());
+    assert_eq!((lab.hosts.len(), warnings), (1003, vec![]));
+    assert_eq!(lab.hosts[1002].labels["zone"], "a");
+}
+
+/// The schema has the fields of the file, and refuses others.
+#[test]
+fn the_schema_is_of_the_same_fields() {
+    let schema = schema();
+    let keys: Vec<&String> = schema["properties"].as_object().expect("an object").keys().collect();
+    insta::assert_snapshot!(format!("{keys:?}"), @r#"["version", "name", "domain", "provider", "machine", "hosts", "ssh", "engine", "swarm", "images", "stacks", "phases"]"#);
+    insta::assert_snapshot!(schema["required"], @r#"["version","name","hosts"]"#);
+    let mut maps = 0;
+    let mut look = vec![&schema];
+    while let Some(value) = look.pop() {
+        if value.get("properties").is_some_and(serde_json::Value::is_object) {
+            maps += 1;
+            let one_of_variant = value["required"].as_array().is_some_and(|r| r.len() == 1)
+                && value["properties"].as_object().is_some_and(|p| p.len() == 1);
+            assert!(value["additionalProperties"] == false || one_of_variant, "{value:#}");
+        }
+        match value {
+            serde_json::Value::Array(items) => look.extend(items),
+            serde_json::Value::Object(fields) => look.extend(fields.values()),
+            _ => {}
+        }
+    }
+    assert!(maps > 20, "{maps} maps");
+}
+
+/// Thousands of damaged files: each is answered, and each answer can be shown.
+#[test]
+fn damaged_files_are_answered() {
+    let world = example_world();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    let pieces = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ": ",
+        "- ",
+        "\n",
+        "  ",
+        "&a ",
+        "*a",
+        "<<: ",
+        "\"",
+        "'",
+        "#",
+        "|",
+        "~",
+        "é",
+        "\0",
+        "\t",
+        "..",
+        "0",
+        "-1",
+        "99999999999999999999",
+        "!!",
+        "? ",
+        "---\n",
+        "node{1..9}",
+    ];
+    for round in 0..4_000 {
+        let mut bytes = [STARTER, EXAMPLE][round % 2].as_bytes().to_vec();
+        for _ in 0..=random(4) {
+            let at = random(bytes.len());
+            match random(4) {
+                0 => drop(bytes.drain(at..(at + random(40)).min(bytes.len()))),
+                1 => drop(bytes.splice(at..at, pieces[random(pieces.len())].bytes())),
+                2 => bytes[at] = random(256) as u8,
+                _ => {
+                    let piece = bytes[at..(at + random(60)).min(bytes.len())].to_vec();
+                    let to = random(bytes.len());
+                    drop(bytes.splice(to..to, piece));
+                }
+            }
+            if bytes.is_empty() {
+                break;
+            }
+        }
+        shown(&bytes, "lab.yml", &world);
+    }
 }

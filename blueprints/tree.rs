@@ -5,6 +5,7 @@
 use crate::de::short;
 use crate::diagnostic::Problem;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, Options};
 use serde_saphyr::{Location, Spanned, UserMessageFormatter};
 use std::collections::HashMap;
@@ -18,21 +19,24 @@ pub(crate) struct Span {
     pub end: usize,
 }
 
+/// The deepest nesting; the language itself has 8 levels.
+const MAX_DEPTH: usize = 32;
+
 /// The tree of a text, and what the parser says against it; no tree where it gave up.
 pub(crate) fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
     match serde_saphyr::from_str_with_options(text, options(DuplicateKeyPolicy::Error)) {
         Ok(node) => (Some(node), Vec::new()),
         Err(error) => {
             let first = problem(&error, text);
-            if !matches!(error, serde_saphyr::Error::DuplicateMappingKey { .. }) {
+            if !matches!(original(&error), serde_saphyr::Error::DuplicateMappingKey { .. }) {
                 return (None, vec![first]);
             }
             // A key that is there twice is no reason to stop: read on for the other problems.
             let options = options(DuplicateKeyPolicy::LastWins);
             match serde_saphyr::from_str_with_options::<Node>(text, options) {
-                Ok(node) => {
+                Ok(mut node) => {
                     let mut problems = Vec::new();
-                    duplicates(&node, text, &mut problems);
+                    take_duplicates(&mut node, text, &mut problems);
                     if !problems.iter().any(|p| p.at == first.at) {
                         problems.push(first);
                     }
@@ -50,7 +54,7 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
         with_snippet: false,
         strict_booleans: true,
         duplicate_keys: duplicate_keys,
-        budget: serde_saphyr::budget! { max_depth: 32, max_documents: 1 },
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 1, enforce_alias_anchor_ratio: false },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: 200_000,
             max_replay_stack_depth: 16,
@@ -58,13 +62,45 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
     }
 }
 
-fn problem(error: &serde_saphyr::Error, text: &str) -> Problem {
-    let at = error.location().map_or(Span::default(), |location| located(&location, text));
-    let mut message = error.render_with_formatter(&UserMessageFormatter);
-    if let Some(end) = message.rfind(" at line ") {
-        message.truncate(end);
+/// The error itself, where it happened within an alias.
+fn original(mut error: &serde_saphyr::Error) -> &serde_saphyr::Error {
+    while let serde_saphyr::Error::AliasError { error: inner, .. } = error {
+        error = inner;
     }
-    Problem::error(at, short(&message))
+    error
+}
+
+/// What the parser says, in words that fit the file.
+fn problem(error: &serde_saphyr::Error, text: &str) -> Problem {
+    use serde_saphyr::Error;
+
+    let error = original(error);
+    let at = error.location().map_or(Span::default(), |location| located(&location, text));
+    let message = match error {
+        Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => too_deep(),
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. }
+        | Error::MultipleDocuments { .. } => "more than one document in the file".to_owned(),
+        Error::AliasReplayLimitExceeded { .. } | Error::AliasReplayStackDepthExceeded { .. } => {
+            "the aliases stand for more than any blueprint needs".to_owned()
+        }
+        Error::RecursiveReferencesRequireWeakTypes { .. } => "an alias of itself".to_owned(),
+        Error::UnknownAnchor { .. } => "no anchor of this name comes before".to_owned(),
+        Error::Unexpected { expected: "string scalar", .. } => {
+            "expected a key of plain text".to_owned()
+        }
+        Error::NullIntoString { .. } => "expected a key, found nothing".to_owned(),
+        _ => {
+            let mut message = error.render_with_formatter(&UserMessageFormatter);
+            message.truncate(message.rfind(" at line ").unwrap_or(message.len()));
+            if message == "recursion limit exceeded" { too_deep() } else { message }
+        }
+    };
+    let problem = Problem::error(at, message.clone());
+    if message.starts_with("tabs") { problem.help("indent with spaces") } else { problem }
+}
+
+fn too_deep() -> String {
+    format!("more than {MAX_DEPTH} levels of maps and lists")
 }
 
 /// The place of an error, which may know its line and column only.
@@ -79,26 +115,24 @@ fn located(location: &Location, text: &str) -> Span {
     Span { start, end: start }
 }
 
-/// Reports keys that a map has twice.
-fn duplicates(node: &Node, text: &str, problems: &mut Vec<Problem>) {
-    match &node.kind {
-        Kind::List(items) => items.iter().for_each(|item| duplicates(item, text, problems)),
+/// Reports keys that a map has twice, and keeps the first of each.
+fn take_duplicates(node: &mut Node, text: &str, problems: &mut Vec<Problem>) {
+    match &mut node.kind {
+        Kind::List(items) => items.iter_mut().for_each(|i| take_duplicates(i, text, problems)),
         Kind::Map(entries) => {
-            let mut first = HashMap::new();
-            for entry in entries {
-                if let Some(at) = first.insert(&entry.key, entry.key_at) {
-                    let at: Span = at;
-                    let line = text[..at.start].matches('\n').count() + 1;
-                    problems.push(
-                        Problem::error(
-                            entry.key_at,
-                            format!("duplicate key `{}`", short(&entry.key)),
-                        )
-                        .label(format!("first in line {line}")),
-                    );
-                }
-                duplicates(&entry.value, text, problems);
-            }
+            let mut first: HashMap<String, Span> = HashMap::new();
+            entries.retain(|entry| {
+                let Some(at) = first.get(&entry.key) else {
+                    first.insert(entry.key.clone(), entry.key_at);
+                    return true;
+                };
+                let line = text[..at.start].matches('\n').count() + 1;
+                let message = format!("duplicate key `{}`", short(&entry.key));
+                let label = format!("first in line {line}");
+                problems.push(Problem::error(entry.key_at, message).label(label));
+                false
+            });
+            entries.iter_mut().for_each(|e| take_duplicates(&mut e.value, text, problems));
         }
         _ => {}
     }
