@@ -5,7 +5,7 @@ use crate::context::{Context, is_address};
 use crate::de::short;
 use crate::diagnostic::Problem;
 use crate::field::Field;
-use crate::hosts::Written;
+use crate::hosts::{MAX_LABELS, Written};
 use crate::lab::{Address, Availability, HostProvider, Phase, Role, Sudo};
 use crate::tree::Span;
 use std::collections::HashMap;
@@ -184,6 +184,9 @@ pub(crate) fn labels(plan: &Plan<'_>, context: &mut Context<'_>) {
             && key.ends_with(|c: char| c.is_ascii_alphanumeric())
     };
     for host in written(plan) {
+        if let Some((key, _)) = host.file.labels.entries().nth(MAX_LABELS) {
+            context.error(key.at, format!("more than {MAX_LABELS} labels"));
+        }
         for (key, value) in host.file.labels.entries() {
             let shown = short(&key.value);
             if key.value.starts_with("bp.") {

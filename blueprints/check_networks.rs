@@ -5,6 +5,7 @@ use crate::context::Context;
 use crate::diagnostic::Problem;
 use crate::file;
 use crate::lab::{Address, HostProvider};
+use crate::swarm::MAX_NETWORKS;
 use crate::tree::Span;
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
@@ -47,7 +48,7 @@ fn taken(plan: &Plan<'_>) -> Vec<Taken> {
     let pool = plan.file.swarm.get().and_then(|s| s.pool.given()).map(|p| p.at);
     add("the swarm's pool".to_owned(), plan.lab.swarm.pool, pool, false, true);
     if let Some(engine) = plan.file.engine.get() {
-        for pool in engine.pools.items() {
+        for pool in engine.pools.items().take(MAX_NETWORKS) {
             if let Some(base) = pool.value.base.given() {
                 add(
                     "the engine's pool".to_owned(),
@@ -78,6 +79,9 @@ fn subnet_at(plan: &Plan<'_>) -> Option<Span> {
 pub(crate) fn overlaps(plan: &Plan<'_>, context: &mut Context<'_>) {
     let taken = taken(plan);
     for (index, later) in taken.iter().enumerate() {
+        if context.is_full() {
+            return;
+        }
         for earlier in &taken[..index] {
             let within_pool = earlier.pool && later.overlay;
             let Some(at) = later.at.or(earlier.at) else { continue };

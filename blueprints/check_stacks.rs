@@ -54,12 +54,19 @@ pub(crate) fn needs(plan: &Plan<'_>, context: &mut Context<'_>) {
 
 /// Reports a name that nothing has.
 fn unknown(name: &Spanned<String>, what: &str, known: &[&str], context: &mut Context<'_>) {
+    if context.is_full() {
+        return;
+    }
     let mut problem =
         Problem::error(name.at, format!("no {what} is called `{}`", short(&name.value)));
     match nearest(&name.value, known) {
         Some(word) => problem.label = Some(format!("did you mean `{word}`?")),
         None if known.is_empty() => {}
-        None => problem.help = Some(format!("there are {}", list(known))),
+        None => {
+            let more = if known.len() > 20 { ", ..." } else { "" };
+            let some = list(&known[..known.len().min(20)]);
+            problem.help = Some(format!("there are {some}{more}"));
+        }
     }
     context.problems.push(problem);
 }

@@ -1,11 +1,12 @@
 //! What reading a blueprint has at hand, and what it found wrong so far.
 
 use crate::Outside;
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Lines, Problem};
 use crate::field::Field;
 use crate::tree::Span;
 use crate::units::Net;
 use ipnet::Ipv4Net;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The text, its surroundings, and the problems found.
@@ -14,9 +15,23 @@ pub(crate) struct Context<'a> {
     pub dir: &'a Path,
     pub outside: &'a dyn Outside,
     pub problems: Vec<Problem>,
+    lines: Lines,
+    /// What unknown fields were most likely meant to be.
+    meant: HashSet<String>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    /// With the problems of form that are known already.
+    pub fn new(
+        text: &'a str,
+        dir: &'a Path,
+        outside: &'a dyn Outside,
+        problems: Vec<Problem>,
+    ) -> Self {
+        let meant = problems.iter().filter_map(|p| p.label.clone()).collect();
+        Self { text, dir, outside, problems, lines: Lines::of(text), meant }
+    }
+
     /// Reports an error.
     pub fn error(&mut self, at: Span, message: impl Into<String>) {
         self.problems.push(Problem::error(at, message));
@@ -29,8 +44,7 @@ impl Context<'_> {
 
     /// Reports a field that must be there, unless a misspelling of it is reported already.
     pub fn missing(&mut self, at: Span, field: &str, what: &str, example: &str) {
-        let meant = format!("did you mean `{field}`?");
-        if !self.problems.iter().any(|p| p.label.as_ref() == Some(&meant)) {
+        if !self.meant.contains(&format!("did you mean `{field}`?")) {
             self.error_help(at, format!("{what} needs `{field}`"), format!("such as `{example}`"));
         }
     }
@@ -79,11 +93,12 @@ impl Context<'_> {
 
     /// The number of the line on which a place is.
     pub fn line(&self, at: Span) -> usize {
-        self.text.as_bytes()[..at.start.min(self.text.len())]
-            .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1
+        self.lines.number(at.start)
+    }
+
+    /// Whether there are so many problems that looking for more is of no use.
+    pub fn is_full(&self) -> bool {
+        self.problems.len() > 1000
     }
 }
 

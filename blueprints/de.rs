@@ -10,6 +10,9 @@ use serde::de::{
 use std::cell::RefCell;
 use std::fmt::Display;
 
+/// The longest text of any field; each host of a range has its own copy.
+const MAX_TEXT: usize = 4096;
+
 /// The variants of an enum that is read by the shape of the value: a map, or anything else.
 const BY_SHAPE: &[&str] = &["word", "map"];
 
@@ -190,6 +193,9 @@ impl<'de> Deserializer<'de> for Reader<'de> {
             Kind::Unsigned(value) => visitor.visit_u64(*value),
             Kind::Signed(value) => visitor.visit_i64(*value),
             Kind::Float(value) => visitor.visit_f64(*value),
+            Kind::Text(text) if text.len() > MAX_TEXT => {
+                Err(Error::new(format!("a text of {} bytes, more than {MAX_TEXT}", text.len())))
+            }
             Kind::Text(text) => visitor.visit_borrowed_str(text),
             Kind::List(items) => visitor.visit_seq(Walk { reader: self, rest: items.iter() }),
             Kind::Map(entries) => visitor.visit_map(Entries {

@@ -75,20 +75,42 @@ impl Problem {
     }
 }
 
-/// The problems as diagnostics, sorted by place, each once.
+/// Where each line of a text starts.
+pub(crate) struct Lines(Vec<usize>);
+
+impl Lines {
+    pub fn of(text: &str) -> Self {
+        Self(std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect())
+    }
+
+    /// The number of the line that holds this byte, from 1.
+    pub fn number(&self, at: usize) -> usize {
+        self.0.partition_point(|start| *start <= at)
+    }
+}
+
+/// More problems than anybody reads at once.
+const MOST: usize = 100;
+
+/// The problems as diagnostics, sorted by place, each once, and not more than can be read.
 pub(crate) fn sorted(mut problems: Vec<Problem>, text: &str, file: &str) -> Vec<Diagnostic> {
     problems.sort_by(|a, b| (a.at, &a.message).cmp(&(b.at, &b.message)));
     problems.dedup();
-    let starts: Vec<usize> =
-        std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-    problems.into_iter().map(|problem| place(problem, text, &starts, file)).collect()
+    if problems.len() > MOST {
+        let more = problems.len() - MOST;
+        let at = problems[MOST].at;
+        problems.truncate(MOST);
+        problems.push(Problem::error(at, format!("{more} more problems from here on")));
+    }
+    let lines = Lines::of(text);
+    problems.into_iter().map(|problem| place(problem, text, &lines, file)).collect()
 }
 
 /// Counts line and column, and cuts the place down to one line of at least one character.
-fn place(problem: Problem, text: &str, starts: &[usize], file: &str) -> Diagnostic {
+fn place(problem: Problem, text: &str, lines: &Lines, file: &str) -> Diagnostic {
     let start = floor(text, problem.at.start);
-    let line = starts.partition_point(|s| *s <= start);
-    let line_start = starts[line - 1];
+    let line = lines.number(start);
+    let line_start = lines.0[line - 1];
     let line_end = text[start..].find(['\n', '\r']).map_or(text.len(), |at| start + at);
     let mut end = floor(text, problem.at.end.min(line_end));
     if end <= start {

@@ -17,6 +17,9 @@ pub(crate) struct Written<'a> {
     pub file: &'a file::Host,
 }
 
+/// More labels than any node needs; each host of a range has its own copy.
+pub(crate) const MAX_LABELS: usize = 64;
+
 const GIB: u64 = 1 << 30;
 
 /// Every host of the blueprint, in the order of the file.
@@ -27,6 +30,7 @@ pub(crate) fn resolve<'a>(
     check_machine(&blueprint.machine, context);
     login::check(&blueprint.ssh, context);
     let mut hosts: Vec<Written<'a>> = Vec::new();
+    let mut expanded = 0;
     for (key, entry) in blueprint.hosts.entries() {
         let file = &entry.value;
         check_machine(&file.machine, context);
@@ -38,6 +42,11 @@ pub(crate) fn resolve<'a>(
                 continue;
             }
         };
+        expanded += names.len();
+        if expanded > MAX_HOSTS {
+            context.error(key.at, format!("more than {MAX_HOSTS} hosts"));
+            break;
+        }
         if let Some(name) = names.iter().find(|name| !is_dns_label(name)) {
             let name = crate::de::short(name);
             context.error_help(
@@ -46,10 +55,6 @@ pub(crate) fn resolve<'a>(
                 "letters a to z, digits and hyphens within, at most 63 characters",
             );
             continue;
-        }
-        if hosts.len() + names.len() > MAX_HOSTS {
-            context.error(key.at, format!("more than {MAX_HOSTS} hosts"));
-            break;
         }
         let host = one(blueprint, file, context);
         hosts.extend(names.into_iter().map(|name| Written {
@@ -64,7 +69,8 @@ pub(crate) fn resolve<'a>(
 /// A host without its name.
 fn one(blueprint: &file::Blueprint, file: &file::Host, context: &mut Context<'_>) -> Host {
     let provider = provider_of(blueprint, file);
-    let labels = file.labels.entries().map(|(k, v)| (k.value.clone(), v.value.clone()));
+    let labels = file.labels.entries().take(MAX_LABELS);
+    let labels = labels.map(|(k, v)| (k.value.clone(), v.value.clone()));
     Host {
         name: String::new(),
         provider,

@@ -97,7 +97,7 @@ fn checked(
     problems.extend(wrong);
     let file = file?;
     let whole = problems.is_empty();
-    let mut context = Context { text, dir, outside, problems: std::mem::take(problems) };
+    let mut context = Context::new(text, dir, outside, std::mem::take(problems));
     let lab = resolve(&file, whole, &mut context);
     *problems = context.problems;
     Some(lab)

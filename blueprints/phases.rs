@@ -19,6 +19,9 @@ const PHASES: &[(&str, Phase)] = &[
     ("stacks", Phase::Stacks),
 ];
 
+/// More phases than any run has.
+const MAX_PHASES: usize = 100;
+
 /// A phase that, where both are listed, comes after another; and why.
 const AFTER: &[(Phase, Phase, &str)] = &[
     (Phase::Engine, Phase::Machines, "the engine is installed on machines that are up"),
@@ -39,7 +42,11 @@ pub(crate) fn resolve(blueprint: &file::Blueprint, context: &mut Context<'_>) ->
         return PHASES.iter().map(|(_, phase)| phase.clone()).collect();
     };
     let mut phases: Vec<(Phase, Span)> = Vec::new();
-    for word in blueprint.phases.items() {
+    for (index, word) in blueprint.phases.items().enumerate() {
+        if index == MAX_PHASES {
+            context.error(word.at, format!("more than {MAX_PHASES} phases"));
+            break;
+        }
         let Some(phase) = phase(word, context) else { continue };
         if let Some((_, first)) = phases.iter().find(|(p, _)| *p == phase) {
             let line = context.line(*first);

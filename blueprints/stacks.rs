@@ -14,6 +14,9 @@ use std::time::Duration;
 /// The stacks that bp ships.
 pub(crate) const SHIPPED: &[&str] = &["etcd"];
 
+/// More stacks than any swarm has.
+const MAX_STACKS: usize = 1000;
+
 /// A stack and what the file says of it.
 pub(crate) struct Written<'a> {
     pub stack: Stack,
@@ -32,7 +35,11 @@ pub(crate) fn resolve<'a>(
     context: &mut Context<'_>,
 ) -> Vec<Written<'a>> {
     let mut stacks = Vec::new();
-    for item in blueprint.stacks.items() {
+    for (index, item) in blueprint.stacks.items().enumerate() {
+        if index == MAX_STACKS {
+            context.error(item.at, format!("more than {MAX_STACKS} stacks"));
+            break;
+        }
         match &item.value {
             file::Stack::Name(name) => {
                 let name = Spanned { value: name.clone(), at: item.at };

@@ -6,11 +6,15 @@ use crate::field::{Field, Spanned};
 use crate::file;
 use crate::lab::{Engine, EngineSource, Images, Network, Swarm};
 use crate::tree::Span;
+use indexmap::IndexSet;
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 
 /// Addresses of overlay networks where the blueprint names none.
 const POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(10, 200, 0, 0), 16);
+
+/// More networks or pools than any swarm has.
+pub(crate) const MAX_NETWORKS: usize = 1000;
 
 /// The blueprint's `engine`, or the defaults.
 pub(crate) fn engine(blueprint: &file::Blueprint, context: &mut Context<'_>) -> Engine {
@@ -34,7 +38,12 @@ pub(crate) fn engine(blueprint: &file::Blueprint, context: &mut Context<'_>) -> 
         log_max_size: log.max_size.get().map_or_else(|| "10m".to_owned(), |size| size.0.clone()),
         log_max_file: log.max_file.get().copied().unwrap_or(3),
         registry_mirrors: file.registry_mirrors.items().map(|m| m.value.clone()).collect(),
-        pools: file.pools.items().filter_map(|pool| pool_of(pool, context)).collect(),
+        pools: file
+            .pools
+            .items()
+            .take(MAX_NETWORKS)
+            .filter_map(|pool| pool_of(pool, context))
+            .collect(),
     }
 }
 
@@ -104,7 +113,11 @@ pub(crate) fn swarm(blueprint: &file::Blueprint, context: &mut Context<'_>) -> (
     }
     let mut networks = Vec::new();
     let mut places = Vec::new();
-    for written in file.networks.items() {
+    for (index, written) in file.networks.items().enumerate() {
+        if index == MAX_NETWORKS {
+            context.error(written.at, format!("more than {MAX_NETWORKS} networks"));
+            break;
+        }
         if let Some((network, at)) = network(written, context) {
             networks.push(network);
             places.push(at);
@@ -151,17 +164,14 @@ pub(crate) fn is_network(text: &str) -> bool {
 pub(crate) fn images(blueprint: &file::Blueprint, context: &mut Context<'_>) -> Images {
     let empty = file::Images::default();
     let file = blueprint.images.get().unwrap_or(&empty);
-    let mut archives = Vec::new();
+    let mut archives = IndexSet::new();
     for pattern in file.archives.items() {
         let path = context.path(&pattern.value);
         match context.outside.glob(&path) {
             Ok(found) if found.is_empty() => {
                 context.error(pattern.at, format!("no file matches `{}`", path.display()));
             }
-            Ok(found) => {
-                let new: Vec<_> = found.into_iter().filter(|p| !archives.contains(p)).collect();
-                archives.extend(new);
-            }
+            Ok(found) => archives.extend(found),
             Err(error) => {
                 let pattern_shown = path.display();
                 context.error(pattern.at, format!("can't look for `{pattern_shown}`: {error}"));
@@ -173,7 +183,7 @@ pub(crate) fn images(blueprint: &file::Blueprint, context: &mut Context<'_>) -> 
         repository(to, context);
     }
     let replace = file.replace.entries().map(|(from, to)| (from.value.clone(), to.value.clone()));
-    Images { archives, replace: replace.collect() }
+    Images { archives: archives.into_iter().collect(), replace: replace.collect() }
 }
 
 /// Reports what is no repository of images, or one with a tag.

@@ -210,9 +210,52 @@ fn large_files_are_answered() {
         let text = unit.repeat((1 << 20) / unit.len());
         assert!(read(text.as_bytes(), "lab.yml", Path::new("/lab"), &world).is_err(), "{unit}");
     }
-    let many: String = (0..20_000).map(|n| format!("field{n}: 1\n")).collect();
-    let problems = read(many.as_bytes(), "lab.yml", Path::new("/lab"), &world);
-    assert!(problems.is_err_and(|p| p.len() > 20_000));
+}
+
+/// Files that make the most of a rule: none may take the time or the memory of the machine.
+#[test]
+fn large_maps_and_lists_are_answered() {
+    let world = World::default();
+    let head = "version: 1\nname: lab\nhosts: { node1: { role: manager, address: 192.0.2.1 } }\n";
+    let body = |prefix: &str, item: &dyn Fn(usize) -> String| {
+        let head = if prefix == "hosts:\n" { "version: 1\nname: lab\n" } else { head };
+        let mut text = format!("{head}{prefix}");
+        for n in 0.. {
+            let item = item(n);
+            if text.len() + item.len() > 1 << 18 {
+                return text;
+            }
+            text += &item;
+        }
+        text
+    };
+    let host = |range: &str, fields: &str| {
+        format!("version: 1\nname: lab\nhosts:\n  \"w{range}\": {{ {fields} }}\n")
+    };
+    let labels: String = (0..50_000).map(|n| format!("l{n}: v, ")).collect();
+    let long = "x".repeat(900_000);
+    let aliases = "*long, ".repeat(30_000);
+    for text in [
+        body("", &|n| format!("field{n}: 1\n")),
+        body("", &|n| format!("f{}: 1\n", n % 60_000)),
+        body("stacks:\n", &|_| "- web\n".to_owned()),
+        body("stacks:\n", &|n| format!("- w{n}: {{ file: a, needs: [w1, wx] }}\n")),
+        format!("{}] }}\n", body("stacks:\n- w: { file: a, needs: [", &|n| format!("n{n}, "))),
+        body("phases:\n", &|n| format!("- a{n}.yml\n")),
+        body("swarm:\n  networks:\n", &|_| "  - {}\n".to_owned()),
+        body("swarm:\n  networks:\n", &|n| format!("  - {{ name: n{n}, subnet: 10.0.0.0/8 }}\n")),
+        body("engine:\n  pools:\n", &|_| "  - { base: 10.0.0.0/8, size: 24 }\n".to_owned()),
+        body("hosts:\n", &|n| format!("  \"A{n}{{1..10000}}\": {{}}\n")),
+        body("hosts:\n", &|n| format!("  n{n}: {{ address: 10.0.0.1 }}\n")),
+        host("{1..10000}", &format!("labels: {{ {labels} }}")),
+        host("{1..10000}", &format!("ssh: {{ user: {long} }}")),
+        format!("{head}x: &long {long}\ny: [{}]\n", &aliases[..100_000]),
+    ] {
+        let problems = read(text.as_bytes(), "lab.yml", Path::new("/lab"), &world);
+        let problems = problems.expect_err("it is wrong");
+        assert!(!problems.is_empty() && problems.len() <= 101, "{}", problems.len());
+        render(&problems, &text, "lab.yml", false);
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Anchors, merge keys and the budgets against bombs are the parser's; what is left is data.
 
 use crate::de::short;
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Lines, Problem};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, Options};
@@ -36,7 +36,7 @@ pub(crate) fn parse(text: &str) -> (Option<Node>, Vec<Problem>) {
             match serde_saphyr::from_str_with_options::<Node>(text, options) {
                 Ok(mut node) => {
                     let mut problems = Vec::new();
-                    take_duplicates(&mut node, text, &mut problems);
+                    take_duplicates(&mut node, &Lines::of(text), &mut problems);
                     if !problems.iter().any(|p| p.at == first.at) {
                         problems.push(first);
                     }
@@ -56,7 +56,7 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
         duplicate_keys: duplicate_keys,
         budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 1, enforce_alias_anchor_ratio: false },
         alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 200_000,
+            max_total_replayed_events: 100_000,
             max_replay_stack_depth: 16,
         },
     }
@@ -116,9 +116,9 @@ fn located(location: &Location, text: &str) -> Span {
 }
 
 /// Reports keys that a map has twice, and keeps the first of each.
-fn take_duplicates(node: &mut Node, text: &str, problems: &mut Vec<Problem>) {
+fn take_duplicates(node: &mut Node, lines: &Lines, problems: &mut Vec<Problem>) {
     match &mut node.kind {
-        Kind::List(items) => items.iter_mut().for_each(|i| take_duplicates(i, text, problems)),
+        Kind::List(items) => items.iter_mut().for_each(|i| take_duplicates(i, lines, problems)),
         Kind::Map(entries) => {
             let mut first: HashMap<String, Span> = HashMap::new();
             entries.retain(|entry| {
@@ -126,13 +126,13 @@ fn take_duplicates(node: &mut Node, text: &str, problems: &mut Vec<Problem>) {
                     first.insert(entry.key.clone(), entry.key_at);
                     return true;
                 };
-                let line = text[..at.start].matches('\n').count() + 1;
+                let line = lines.number(at.start);
                 let message = format!("duplicate key `{}`", short(&entry.key));
                 let label = format!("first in line {line}");
                 problems.push(Problem::error(entry.key_at, message).label(label));
                 false
             });
-            entries.iter_mut().for_each(|e| take_duplicates(&mut e.value, text, problems));
+            entries.iter_mut().for_each(|e| take_duplicates(&mut e.value, lines, problems));
         }
         _ => {}
     }
