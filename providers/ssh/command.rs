@@ -75,11 +75,13 @@ impl Answer {
         match message {
             ChannelMsg::Data { data } => {
                 self.output.stdout.extend_from_slice(&data);
-                self.begin(&connection.sudo);
+                self.begin();
             }
             ChannelMsg::ExtendedData { data, ext: 1 } => {
                 self.output.stderr.extend_from_slice(&data);
-                if self.pid.is_none() && count(&self.output.stderr, PROMPT.as_bytes()) > 1 {
+                let err = &self.output.stderr;
+                let asked = |from: usize| Some(from + find(&err[from..], PROMPT)? + PROMPT.len());
+                if self.pid.is_none() && asked(0).and_then(asked).is_some() {
                     return refused(format!("sudo on {name} does not accept the password"));
                 }
             }
@@ -103,26 +105,26 @@ impl Answer {
     }
 
     /// Looks for the line that says that the command starts, and takes away what came before.
-    fn begin(&mut self, sudo: &Become) {
-        if self.pid.is_some() {
-            return;
-        }
-        if let Some((pid, end)) = begun(&self.output.stdout) {
+    fn begin(&mut self) {
+        if self.pid.is_none()
+            && let Some((pid, end)) = begun(&self.output.stdout)
+        {
             self.output.stdout.drain(..end);
             self.pid = Some(pid);
-            if matches!(sudo, Become::Sudo { password: Some(_) }) {
-                self.output.stderr.clear();
-            }
         }
     }
 
     /// The answer as a whole, once nothing more will come.
-    pub(super) fn finish(self, connection: &Connection) -> Result<Output, SessionError> {
+    pub(super) fn finish(mut self, connection: &Connection) -> Result<Output, SessionError> {
         let Connection { sudo, name, .. } = connection;
         if !self.exited {
             return Err(SessionError::NoExitStatus);
         }
         if self.pid.is_some() {
+            let err = &mut self.output.stderr;
+            if let Some(at) = find(err, PROMPT).filter(|_| preamble(sudo).is_some()) {
+                err.drain(..at + PROMPT.len());
+            }
             return Ok(self.output);
         }
         let said = format!("{} {}", self.output.out(), self.output.err()).replace(PROMPT, "");
@@ -142,14 +144,14 @@ impl Answer {
 
 /// The process that a command's output announces, and where its own output begins.
 pub(super) fn begun(stdout: &[u8]) -> Option<(u32, usize)> {
-    let at = stdout.windows(BEGIN.len()).position(|w| w == BEGIN.as_bytes())? + BEGIN.len();
+    let at = find(stdout, BEGIN)? + BEGIN.len();
     let end = at + stdout[at..].iter().position(|b| *b == b'\n')?;
     let pid = std::str::from_utf8(&stdout[at..end]).ok()?.trim().parse().ok()?;
     Some((pid, end + 1))
 }
 
-fn count(text: &[u8], word: &[u8]) -> usize {
-    text.windows(word.len()).filter(|w| *w == word).count()
+fn find(text: &[u8], word: &str) -> Option<usize> {
+    text.windows(word.len()).position(|w| w == word.as_bytes())
 }
 
 /// The number of a signal; the same on every Linux for those that SSH can name.

@@ -143,3 +143,74 @@ fn glob(pattern: &[u8], text: &[u8]) -> bool {
     }
     pattern[p..].iter().all(|c| *c == b'*')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f";
+
+    /// What one line says about a name: so many keys, so many revoked, an authority.
+    fn said(line: &str, name: &str) -> Result<(usize, usize, bool), String> {
+        let mut found = Found::default();
+        found.read(line, name, "file")?;
+        Ok((found.keys.len(), found.revoked.len(), found.authority.is_some()))
+    }
+
+    #[test]
+    fn lines_are_about_the_hosts_that_their_patterns_match() {
+        for (patterns, name, expected) in [
+            ("node1", "node1", true),
+            ("NODE1", "node1", true),
+            ("node1", "node11", false),
+            ("a,node1,b", "node1", true),
+            ("node?", "node1", true),
+            ("node?", "node", false),
+            ("*.lab.test", "node1.lab.test", true),
+            ("*.lab.test", "lab.test", false),
+            ("*lab*test", "a.lab.lab.test", true),
+            ("*", "anything", true),
+            ("*.lab.test,!node1.lab.test", "node1.lab.test", false),
+            ("*.lab.test,!node1.lab.test", "node2.lab.test", true),
+            ("!node1", "node2", false),
+            ("node1", "[node1]:2222", false),
+            ("[node1]:2222", "[node1]:2222", true),
+            ("[node1]:2222", "node1", false),
+            ("[*]:2222", "[node1]:2222", true),
+            // ssh-keygen -H of `node1`, and of another name.
+            ("|1|AAECAwQFBgcICQoLDA0ODxAREhM=|HASH", "node1", true),
+            ("|1|AAECAwQFBgcICQoLDA0ODxAREhM=|HASH", "node2", false),
+            ("|1|AAECAwQFBgcICQoLDA0ODxAREhM=", "node1", false),
+            ("|1|%|%", "node1", false),
+        ] {
+            let patterns = patterns.replace("HASH", "mFkKXp7gYYtwrI9fxvaW8ybOwwo=");
+            assert_eq!(matches(&patterns, name), expected, "{patterns} for {name}");
+        }
+    }
+
+    #[test]
+    fn markers_and_what_is_no_line_are_taken_for_what_they_are() {
+        assert_eq!(said(&format!("node1 {KEY} comment"), "node1"), Ok((1, 0, false)));
+        assert_eq!(said(&format!("  node1\t{KEY}\r"), "node1"), Ok((1, 0, false)));
+        assert_eq!(said(&format!("@revoked node1 {KEY}"), "node1"), Ok((0, 1, false)));
+        assert_eq!(said(&format!("@cert-authority *1 {KEY}"), "node1"), Ok((0, 0, true)));
+        assert_eq!(said(&format!("@cert-authority *2 {KEY}"), "node1"), Ok((0, 0, false)));
+        for nothing in
+            ["", "   ", "# node1", "#node1 ssh-ed25519 AAAA", "node1", "node1 ssh-ed25519"]
+        {
+            assert_eq!(said(nothing, "node1"), Ok((0, 0, false)), "{nothing:?}");
+        }
+        // What can't be honoured is an error, for the hosts that it is about.
+        for line in ["@revoked node1 ssh-ed25519 AAAA", &format!("@other node1 {KEY}")] {
+            assert!(said(line, "node1").is_err(), "{line}");
+            assert_eq!(said(line, "node2"), Ok((0, 0, false)), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_port_of_its_own_is_part_of_the_name() {
+        assert_eq!(lookup_name("Node1", 22), "node1");
+        assert_eq!(lookup_name("::1", 2222), "[::1]:2222");
+    }
+}

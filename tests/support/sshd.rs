@@ -111,6 +111,15 @@ impl Sshd {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
+    /// Ends it and everything it started; its files stay.
+    pub fn stop(&mut self) {
+        for pid in self.sessions() {
+            signal("KILL", pid);
+        }
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// The processes of its connections, those of the commands included.
     pub fn sessions(&self) -> Vec<u32> {
         descendants(self.child.id())
@@ -119,11 +128,7 @@ impl Sshd {
 
 impl Drop for Sshd {
     fn drop(&mut self) {
-        for pid in self.sessions() {
-            signal("KILL", pid);
-        }
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.stop();
     }
 }
 
