@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 
 /// How often a refused channel is asked for, 20 ms after the first time, then twice that each time.
-const OPENINGS: u32 = 7;
+const OPENINGS: u32 = 9;
 /// How long a command may take to start before its end can't be seen to any more, and how long to
 /// end after each signal.
 const STARTED: Duration = Duration::from_secs(5);
@@ -87,6 +87,8 @@ impl Drop for Channel {
                 Leave::LetGo => leaving.let_go().await,
                 Leave::End => leaving.end().await,
             });
+            // What still comes must not wait for a reader that is gone.
+            drop(leaving.read);
             drop(leaving.write.close().await);
             drop(permit);
         });
@@ -106,7 +108,7 @@ impl Leaving {
     /// Ends the command's input, and waits for it to end by itself.
     async fn let_go(&mut self) -> Result<(), russh::Error> {
         self.write.eof().await?;
-        self.ended(LET_GO).await;
+        timeout(LET_GO, ended(&mut self.read)).await.unwrap_or(());
         Ok(())
     }
 
@@ -117,8 +119,9 @@ impl Leaving {
         }
         if let Some(pid) = self.pid {
             for signal in [format!("kill -TERM {pid}"), format!("kill -KILL -- -{pid}")] {
-                self.other(&signal).await?;
-                if self.ended(ENDED).await {
+                // Its output is taken meanwhile: left alone it would block the whole connection.
+                tokio::spawn(other(self.connection.clone(), signal));
+                if timeout(ENDED, ended(&mut self.read)).await.is_ok() {
                     break;
                 }
             }
@@ -141,24 +144,19 @@ impl Leaving {
             }
         }
     }
+}
 
-    /// Whether the command ends within this time.
-    async fn ended(&mut self, within: Duration) -> bool {
-        timeout(within, ended(&mut self.read)).await.is_ok()
+/// Runs a short command whose answer is not wanted.
+async fn other(connection: Arc<Connection>, script: String) -> Result<(), russh::Error> {
+    let sudo = &connection.sudo;
+    let channel = reopen(&connection).await?;
+    channel.exec(true, command::line(&script, sudo, Some(ENDED))).await?;
+    if let Some(preamble) = command::preamble(sudo) {
+        channel.data_bytes(preamble).await?;
     }
-
-    /// Runs a short command whose answer is not wanted.
-    async fn other(&self, script: &str) -> Result<(), russh::Error> {
-        let sudo = &self.connection.sudo;
-        let channel = reopen(&self.connection).await?;
-        channel.exec(true, command::line(script, sudo, Some(ENDED))).await?;
-        if let Some(preamble) = command::preamble(sudo) {
-            channel.data_bytes(preamble).await?;
-        }
-        let (mut read, write) = channel.split();
-        timeout(ENDED, ended(&mut read)).await.unwrap_or(());
-        write.close().await
-    }
+    let (mut read, write) = channel.split();
+    timeout(ENDED, ended(&mut read)).await.unwrap_or(());
+    write.close().await
 }
 
 /// Waits for the end of a channel's command.

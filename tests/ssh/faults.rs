@@ -31,7 +31,7 @@ async fn a_connection_that_ends_before_the_exit_status_is_an_error() {
 async fn a_frozen_peer_is_noticed() {
     for stdin in [Stdin::Empty, Stdin::Bytes(vec![7; 64 << 20])] {
         let sshd = Sshd::start();
-        let target = Target { keepalive: Duration::from_millis(300), ..sshd.target() };
+        let target = Target { keepalive: Duration::from_millis(500), ..sshd.target() };
         let session = connect(&target).await.unwrap();
         let (_, held) = session.hold(&Cmd::new("echo held; cat")).await.unwrap();
         let cmd = Cmd::new("exec sleep 987").stdin(stdin);
@@ -46,7 +46,7 @@ async fn a_frozen_peer_is_noticed() {
         }
         let error = running.await.unwrap().unwrap_err();
         assert!(matches!(error, SessionError::NoExitStatus), "{error:?}");
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
         until("the session knows", || !session.alive() && !held.alive()).await;
     }
 }
@@ -54,9 +54,9 @@ async fn a_frozen_peer_is_noticed() {
 #[tokio::test]
 async fn a_quiet_connection_stays_up() {
     let sshd = Sshd::start();
-    let target = Target { keepalive: Duration::from_millis(100), ..sshd.target() };
+    let target = Target { keepalive: Duration::from_millis(400), ..sshd.target() };
     let session = connect(&target).await.unwrap();
-    let output = session.run(&Cmd::new("sleep 1.5; echo still here")).await.unwrap();
+    let output = session.run(&Cmd::new("sleep 2.5; echo still here")).await.unwrap();
     assert_eq!(output.out(), "still here");
     assert!(session.alive());
 }
@@ -68,7 +68,7 @@ async fn a_closed_port_is_said_at_once() {
     sshd.stop();
     let start = Instant::now();
     assert!(unreachable(&target).await.contains("Connection refused"));
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
 }
 
 #[tokio::test]
@@ -98,7 +98,7 @@ async fn a_server_that_never_speaks_or_speaks_something_else_is_given_up() {
         };
         let start = Instant::now();
         let message = unreachable(&target).await;
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
         assert!(message.contains(&format!("node1 (127.0.0.1:{port})")), "{message}");
         until("the client let go of it", || server.is_finished()).await;
     }

@@ -90,7 +90,7 @@ async fn a_wrong_password_is_said_and_waits_for_nothing() {
     }
     let error = session.hold(&Cmd::new("echo; cat")).await.map(|(line, _)| line).unwrap_err();
     assert!(matches!(error, HoldError::Session(SessionError::Refused { .. })), "{error:?}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ pub fn text(path: &Path) -> String {
 
 /// Waits, with a bound, until something is so.
 pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(15);
+    let end = Instant::now() + Duration::from_secs(30);
     while !so() {
         assert!(Instant::now() < end, "never so: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -159,7 +159,7 @@ pub async fn until(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 fn answers(child: &mut Child, port: u16) -> bool {
-    let end = Instant::now() + Duration::from_secs(15);
+    let end = Instant::now() + Duration::from_secs(30);
     while Instant::now() < end && child.try_wait().unwrap().is_none() {
         if TcpStream::connect(("127.0.0.1", port)).is_ok() {
             return true;
