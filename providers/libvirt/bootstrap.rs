@@ -17,11 +17,12 @@ use tokio::time::Instant;
 const SCRIPT: &str = include_str!("bootstrap.sh");
 
 /// What every machine needs to be reached, named and driven.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 17] = [
     "ca-certificates",
     "cloud-init",
     "curl",
     "dbus",
+    "e2fsprogs",
     "iproute2",
     "iptables",
     "kmod",

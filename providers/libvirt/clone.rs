@@ -135,7 +135,7 @@ fn is_data(disk: &Element) -> bool {
 }
 
 fn replace_disk(disk: &mut Element, volume: &Volume) {
-    let ours = domain::disk(volume);
+    let ours = domain::disk(volume, "qcow2");
     disk.set("type", "volume");
     disk.children.retain(|c| c.name != "backingStore" && c.name != "serial" && c.name != "wwn");
     for name in ["driver", "source"] {

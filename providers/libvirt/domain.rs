@@ -95,7 +95,7 @@ pub fn guest(guest: &Guest<'_>) -> Element {
         .attr("model", "virtio")
         .child(el("backend").attr("model", "random").text("/dev/urandom"));
     let devices = el("devices")
-        .child(disk(guest.disk))
+        .child(disk(guest.disk, "qcow2"))
         .child(seed(guest.seed))
         .child(interface)
         .child(console(guest.console))
@@ -136,14 +136,14 @@ pub fn keeper(name: &str, uuid: &str, tag: &Tag, cpu: Cpu) -> Element {
 
 /// A root disk. Its cache may lie about being flushed: only a crash of the hypervisor itself
 /// loses data then, and a lab is made anew by `bp up`; apt is several times faster.
-pub fn disk(volume: &Volume) -> Element {
+pub fn disk(volume: &Volume, format: &str) -> Element {
     el("disk")
         .attr("type", "volume")
         .attr("device", "disk")
         .child(
             el("driver")
                 .attr("name", "qemu")
-                .attr("type", "qcow2")
+                .attr("type", format)
                 .attr("cache", "unsafe")
                 .attr("discard", "unmap"),
         )
@@ -179,5 +179,5 @@ fn source(volume: &Volume) -> Element {
 }
 
 fn hvm() -> Element {
-    el("type").attr("arch", std::env::consts::ARCH).text("hvm")
+    el("type").text("hvm")
 }

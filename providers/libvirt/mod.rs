@@ -112,10 +112,7 @@ impl Libvirt {
         if let Some((cpu, _)) = &*probed {
             return Ok(*cpu);
         }
-        let spec = self.spec.clone();
-        let found = self
-            .call("find out whether KVM works".to_owned(), CALL, move |h| probe::run(h, &spec))
-            .await?;
+        let found = self.call("find out whether KVM works".to_owned(), CALL, probe::run).await?;
         (self.tell)(found.1.clone());
         let cpu = found.0;
         *probed = Some(found);
