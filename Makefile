@@ -1,0 +1,39 @@
+# Two commands for a fresh Debian machine: `make lab` and `make test`. Both need root or sudo
+# (packages, network namespace), a Rust toolchain, and nothing else that is not packaged.
+
+CARGO ?= cargo
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+STAGE := @tests/lab/stage.sh
+
+.PHONY: help lab test bench clean-lab packages build
+
+help:
+	@echo 'make lab        builds bp, makes the lab of blueprints/lab.yml on this machine, shows its state'
+	@echo 'make clean-lab  takes that lab away'
+	@echo 'make test       everything that CI runs, real virtual machines included'
+	@echo 'make bench      what an up with nothing to do costs on 1, 25 and 100 hosts'
+
+packages:
+	$(STAGE) packages tests/lab/packages.sh
+
+# The profile of the tests, so that one build serves both.
+build: packages
+	$(STAGE) build $(CARGO) build --locked --package bp
+
+lab: build
+	$(STAGE) lab $(SUDO) tests/lab/lab.sh up
+
+clean-lab:
+	$(STAGE) clean-lab $(SUDO) tests/lab/lab.sh down
+
+test: packages
+	$(STAGE) format $(CARGO) fmt --all --check
+	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(STAGE) shellcheck shellcheck .ci/run $(shell find tests -name '*.sh')
+	$(STAGE) tests $(CARGO) test --locked --workspace
+	$(STAGE) build $(CARGO) build --locked --package bp
+	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh
+
+bench: packages
+	$(STAGE) build $(CARGO) build --locked --release --package bp
+	$(STAGE) bench $(SUDO) tests/bench/run.sh target/release/bp
