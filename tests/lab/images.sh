@@ -130,4 +130,4 @@ image "$work/web/archive" "$work/layer.tar" lab/broken:1 "$path],\"Entrypoint\":
 image "$work/web/archive" "$work/layer.tar" lab/job:1 "$path],\"Cmd\":[\"/bin/job\"],$quick"
 archive "$work/web/archive" web.tar
 printf '%s\n' "$recipe" >"$out/.recipe"
-[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:$SUDO_GID" "$out"
+[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID" "$out"
