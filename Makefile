@@ -29,7 +29,7 @@ clean-lab:
 test: packages
 	$(STAGE) format $(CARGO) fmt --all --check
 	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(STAGE) shellcheck shellcheck .ci/run $(shell find tests -name '*.sh')
+	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh')
 	$(STAGE) tests $(CARGO) test --locked --workspace
 	$(STAGE) build $(CARGO) build --locked --package bp
 	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh

@@ -22,24 +22,11 @@ dir=$root/$id
 # What the grounds of one machine share: a lock, who is there, the setting they changed.
 grounds=/run/bp-ground
 self=$(readlink -f "$0")
+# shellcheck source=tests/lab/namespace.sh
+. "${self%/*}/namespace.sh"
 
 say() { printf 'ground %s: %s\n' "$id" "$*"; }
 die() { printf 'ground %s: %s\n' "$id" "$*" >&2; exit 1; }
-
-# When a process started, out of a line of /proc/PID/stat; nothing where it has ended.
-started() {
-    local after=${1##*) }
-    [[ $after == Z* ]] || cut -d ' ' -f 20 <<<"$after"
-}
-
-# Whether the process of this pid file is the one that was started, not a later one of its number.
-lives() {
-    local pid start stat
-    { read -r pid start <"$1" && read -r stat <"/proc/$pid/stat"; } 2>/dev/null || return 1
-    [ "$(started "$stat")" = "$start" ]
-}
-
-ended() { ! lives "$1"; }
 
 # Waits up to $1 seconds for a command to succeed.
 await() {
@@ -51,11 +38,7 @@ await() {
     done
 }
 
-inside() {
-    local pid
-    read -r pid _ <"$dir/init"
-    nsenter -t "$pid" -m -n -p -- "$@"
-}
+inside() { (exec_inside "$dir/init" "$@"); }
 
 libvirt_answers() { inside virsh -q -c qemu:///system uri; }
 
@@ -174,9 +157,8 @@ CONF
 # The first process inside. The machine's /proc is still mounted when it starts, so that it
 # can leave the number by which the machine knows it.
 first() {
-    local stat target
-    read -r stat </proc/self/stat
-    printf '%s %s\n' "${stat%% *}" "$(started "$stat")" >"$dir/init.new"
+    local target
+    leave_number "$dir/first"
     mount --make-rprivate /
     mount -t proc proc /proc
     mount -t tmpfs -o mode=755 run /run
@@ -189,7 +171,7 @@ first() {
     mkdir -p "${target%/*}"
     touch "$target"
     mount --bind "/etc/netns/$id/resolv.conf" "$target"
-    mv "$dir/init.new" "$dir/init"
+    mv "$dir/first" "$dir/init"
     exec tini -- "$self" daemons
 }
 
@@ -224,9 +206,7 @@ up() {
 down() {
     local pid left=
     if lives "$dir/init"; then
-        read -r pid _ <"$dir/init"
-        kill -KILL "$pid"
-        await 30 ended "$dir/init" || die "process $pid does not end"
+        end_namespace "$dir/init"
         left=1
     fi
     if [ -e "/run/netns/$id" ]; then
@@ -273,8 +253,7 @@ case ${1:-} in
     exec)
         shift
         lives "$dir/init" || die "is not up"
-        read -r pid _ <"$dir/init"
-        exec nsenter -t "$pid" -m -n -p --wd="$PWD" -- "$@"
+        exec_inside "$dir/init" "$@"
         ;;
     status)
         is_up || { say "is not up"; exit 1; }
