@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the images of the real lab out of Debian packages, as archives for `docker load`:
-# no registry is asked. The same input makes the same bytes.
+# no registry is asked. The same packages and the same tar make the same bytes.
 #
 #   images.sh OUTDIR        makes OUTDIR/etcd.tar and OUTDIR/web.tar; nothing where up to date
 #
