@@ -48,9 +48,9 @@ case ${1:-} in
         lab up "$blueprint" --yes
         lab status "$blueprint"
         if on_ground; then
-            say "go on as root: BP_GROUND=$BP_GROUND tests/lab/ground.sh exec $bp ssh HOST"
+            say "go on as root: BP_GROUND=$BP_GROUND tests/lab/ground.sh exec target/debug/bp ssh --file $blueprint HOST"
         else
-            say "go on as root: $bp ssh HOST"
+            say "go on as root: target/debug/bp ssh --file $blueprint HOST"
         fi
         ;;
     down)
