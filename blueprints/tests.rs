@@ -111,10 +111,10 @@ fn the_starter_passes() {
 
 #[test]
 fn the_shipped_lab_passes() {
-    let world = World::default().with("/lab/images/etcd.tar", "");
+    let world = World::default().with("/lab/../target/images/etcd.tar", "");
     let (lab, warnings) = lab(include_str!("lab.yml"), &world);
     assert_eq!(warnings, []);
-    assert_eq!(lab.images.archives, [PathBuf::from("/lab/images/etcd.tar")]);
+    assert_eq!(lab.images.archives, [PathBuf::from("/lab/../target/images/etcd.tar")]);
     let members = ["node1", "node2", "node3"].map(str::to_owned).to_vec();
     assert_eq!(lab.stacks[0].kind, StackKind::Etcd { members });
     assert_eq!(lab.hosts[2].labels["placepoint"], "rp");
