@@ -87,10 +87,16 @@ impl Credentials {
                         None,
                     ));
                 }
-                _ => self.refused.push(identity.name),
-            }
-            if handle.is_closed() {
-                break;
+                Some(AuthResult::Failure { remaining_methods, .. })
+                    if !remaining_methods.is_empty() =>
+                {
+                    self.refused.push(identity.name);
+                }
+                // The server has ended the connection, or is about to: the next key would be lost.
+                _ => {
+                    self.refused.push(identity.name);
+                    break;
+                }
             }
         }
         if self.left.is_empty() {

@@ -93,7 +93,12 @@ impl SshSession {
     /// Takes the next message.
     async fn listen(&self, channel: &mut Channel, answer: &mut Answer) -> Result<(), SessionError> {
         match channel.next().await {
-            Some(message) => answer.take(message, &self.connection)?,
+            Some(message) => answer.take(message, &self.connection).inspect_err(|_| {
+                if answer.pid.is_none() {
+                    // It never started: sudo ends with its input.
+                    channel.leave = Leave::Nothing;
+                }
+            })?,
             None => return Err(SessionError::NoExitStatus),
         }
         channel.pid = answer.pid;

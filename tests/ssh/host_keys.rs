@@ -104,6 +104,17 @@ async fn a_revoked_key_is_refused_even_where_it_is_recorded_too() {
 }
 
 #[tokio::test]
+async fn an_authority_is_no_host_key() {
+    let sshd = Sshd::start();
+    let (key, name) = (sshd.host_key("ed25519"), format!("[127.0.0.1]:{}", sshd.port));
+    let file = known(&sshd, &format!("@cert-authority {name} {key}\n"));
+    let target = Target { host_keys: HostKeys::KnownHosts(vec![file.clone()]), ..sshd.target() };
+    let message = refused(&target).await;
+    assert!(message.contains("known by a certificate authority only"), "{message}");
+    assert!(message.contains(&format!("{}:1", text(&file))), "{message}");
+}
+
+#[tokio::test]
 async fn a_known_hosts_file_that_can_not_be_read_is_an_error() {
     let sshd = Sshd::start();
     let good = known(&sshd, &format!("[127.0.0.1]:{} {}", sshd.port, sshd.host_key("ed25519")));
