@@ -30,11 +30,18 @@ impl Holder {
         let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Self {
             verb: verb.to_owned(),
-            who: format!("{}@{}", user.unwrap_or_else(|_| "someone".to_owned()), machine.trim()),
+            who: format!("{}@{}", user.unwrap_or_else(|_| uid()), machine.trim()),
             pid: std::process::id(),
             since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         }
     }
+}
+
+/// Who runs this, where the environment does not say.
+fn uid() -> String {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self")
+        .map_or_else(|_| "someone".to_owned(), |m| format!("uid {}", m.uid()))
 }
 
 impl std::fmt::Display for Holder {

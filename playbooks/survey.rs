@@ -5,12 +5,15 @@ use crate::cx::{Cx, verdict};
 use crate::event::{About, Event, Mark};
 use crate::step::{Check, CheckBy, On, Step};
 use futures::future::join_all;
-use providers::{Cmd, quote};
+use providers::{Cmd, Stdin, quote};
 use std::collections::HashMap;
 use std::time::Duration;
 
 /// What all the checks of one host may take together.
 const SURVEY_WITHIN: Duration = Duration::from_secs(120);
+
+/// What goes as an argument of a shell; Linux takes 128 KiB (`MAX_ARG_STRLEN`), quoting included.
+const LONGEST_ARGUMENT: usize = 32 << 10;
 
 /// The checks of these steps, in their order. Changes nothing.
 pub async fn survey(cx: &Cx, steps: &[Step]) -> Vec<Check> {
@@ -88,7 +91,13 @@ fn script(step: &Step) -> &str {
 
 /// Runs check scripts on a host in one command and gives their verdicts in order.
 async fn ask(cx: &Cx, host: &str, scripts: &[&str]) -> Vec<Check> {
-    let cmd = Cmd::new(batch(scripts)).within(SURVEY_WITHIN);
+    let all = batch(scripts);
+    let cmd = if all.len() < LONGEST_ARGUMENT {
+        Cmd::new(all)
+    } else {
+        Cmd::new("eval \"$(cat)\"").stdin(Stdin::Bytes(all.into_bytes()))
+    }
+    .within(SURVEY_WITHIN);
     match cx.run(host, &cmd).await {
         Ok(output) => answers(&output.out(), scripts.len()),
         Err(error) => vec![cx.unanswered(host, error).await; scripts.len()],

@@ -1,0 +1,289 @@
+//! The main path on real virtual machines, and what may go wrong on it.
+//!
+//! Runs inside the ground of the real lab: see `tests/lab/ground.sh` and `make test`. One test, in
+//! stages: a lab is too dear to be made for each.
+
+mod bp;
+mod stacks;
+
+use bp::{Lab, applies, sh};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+#[test]
+fn the_main_path() {
+    let temp = tempfile::tempdir().expect("a folder");
+    let lab = Lab { dir: temp.path().to_owned() };
+    write_blueprint(&lab, &|text| text);
+    foreign_things(&lab);
+    for (name, stage) in STAGES {
+        let began = Instant::now();
+        println!("stage: {name}");
+        stage(&lab);
+        println!("stage: {name}: passed in {} s", began.elapsed().as_secs());
+    }
+    foreign_things_are_whole(&lab);
+}
+
+type Stage = fn(&Lab);
+
+const STAGES: [(&str, Stage); 12] = [
+    ("killed while machines are made, then destroyed without a record", killed_then_destroyed),
+    ("killed while machines are made and while the swarm joins, then up", killed_then_up),
+    ("right after up there is nothing to do", nothing_to_do),
+    ("etcd: written through one member, read through another", etcd),
+    ("no secret where it does not belong", secrets),
+    ("an old join token is worth nothing", old_token),
+    ("three things changed in the file", three_changes),
+    ("a guest is cut off and comes back", cut_off),
+    ("the user's own stacks", stacks::own_stacks),
+    ("a second run from another folder is kept out by the leader's lock", two_runs),
+    ("a run with nothing to do is quick", nothing_to_do),
+    ("destroy leaves nothing, the record being gone", destroyed),
+];
+
+/// The repository's folder.
+fn repository() -> PathBuf {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().expect("the workspace").to_owned()
+}
+
+/// The shipped lab, with the test's own archives and changes.
+pub fn write_blueprint(lab: &Lab, change: &dyn Fn(String) -> String) {
+    let images = repository().join("target/images");
+    let text = std::fs::read_to_string(repository().join("blueprints/lab.yml")).expect("lab.yml");
+    let both = format!("[{}/etcd.tar, {}/web.tar]", images.display(), images.display());
+    let changed = text.replace("[../target/images/etcd.tar]", &both);
+    assert_ne!(changed, text, "lab.yml names its archive differently");
+    std::fs::write(lab.dir.join("lab.yml"), change(changed)).expect("write lab.yml");
+}
+
+/// Replaces a part of the blueprint that has to be there.
+pub fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "lab.yml has no `{from}`");
+    text.replace(from, to)
+}
+
+const FOREIGN: &str = "
+virsh -q define /dev/stdin <<'XML'
+<domain type='qemu'><name>lab-node9</name><memory unit='MiB'>64</memory>
+<os><type arch='x86_64'>hvm</type></os><features><acpi/></features></domain>
+XML
+virsh -q vol-create-as default lab-node1-00000000.qcow2 1M --format qcow2
+virsh -q net-define /dev/stdin <<'XML'
+<network><name>lab2</name><ip address='10.99.7.1' netmask='255.255.255.0'/></network>
+XML
+";
+
+/// Look-alikes without the lab's tag, which nothing may touch.
+fn foreign_things(lab: &Lab) {
+    sh(FOREIGN, &lab.dir);
+}
+
+fn foreign_things_are_whole(lab: &Lab) {
+    let all = everything(lab);
+    let expected = ["domain lab-node9", "network lab2", "volume lab-node1-00000000.qcow2"];
+    assert_eq!(all, expected.map(str::to_owned).into());
+    sh(
+        "virsh -q undefine lab-node9; virsh -q net-undefine lab2; \
+        virsh -q vol-delete --pool default lab-node1-00000000.qcow2",
+        &lab.dir,
+    );
+}
+
+/// All domains, networks and volumes of the hypervisor.
+fn everything(lab: &Lab) -> BTreeSet<String> {
+    let list = "virsh -q list --all --name | sed '/^$/d;s/^/domain /'
+        virsh -q net-list --all --name | sed '/^$/d;s/^/network /'
+        virsh -q vol-list default | awk 'NF { print \"volume\", $1 }'";
+    sh(list, &lab.dir).lines().map(str::to_owned).collect()
+}
+
+fn killed_then_destroyed(lab: &Lab) {
+    let plan = lab.expect(&["plan", "lab.yml"], 3);
+    assert_eq!(plan.last()["already_true"], 0);
+    lab.kill_when(&["up", "lab.yml", "--yes"], "a machine is started", |e| {
+        e["event"] == "applying" && e["step"] == "running"
+    });
+    std::fs::remove_dir_all(lab.dir.join(".bp")).expect("the record is removed");
+    lab.expect(&["destroy", "lab.yml", "--yes"], 0);
+    assert_eq!(everything(lab).len(), 3, "left: {:?}", everything(lab));
+}
+
+fn killed_then_up(lab: &Lab) {
+    let shown = lab.expect(&["plan", "lab.yml"], 3).shown();
+    lab.kill_when(&["up", "lab.yml", "--yes"], "a machine is made", |e| {
+        e["event"] == "step_done" && e["step"] == "machine"
+    });
+    lab.kill_when(&["up", "lab.yml", "--yes"], "the first host is a manager", |e| {
+        e["event"] == "step_done" && e["step"] == "swarm"
+    });
+    // What the joins are to make worthless.
+    let token = lab.on("node1", "docker swarm join-token -q manager");
+    std::fs::write(lab.dir.join("old-token"), token).expect("write the token");
+    watch_arguments(lab);
+    lab.kill_when(&["up", "lab.yml", "--yes"], "the second manager joins", |e| {
+        applies(e, "swarm/manager/node2")
+    });
+    let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    let unshown: Vec<_> = up.applied().difference(&shown).cloned().collect();
+    assert!(unshown.is_empty(), "applied, and not shown: {unshown:?}");
+}
+
+fn nothing_to_do(lab: &Lab) {
+    let plan = lab.expect(&["plan", "lab.yml"], 0);
+    assert_eq!(plan.shown(), BTreeSet::new());
+    let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert_eq!(up.last()["applied"], 0);
+    lab.expect(&["status", "lab.yml"], 0);
+}
+
+/// `etcdctl` on the member of a node.
+fn etcdctl(node: &str, args: &str) -> String {
+    format!(
+        "docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=etcd_etcd-{node}) \
+         etcdctl --command-timeout=20s {args}"
+    )
+}
+
+fn etcd(lab: &Lab) {
+    lab.on("node1", &etcdctl("node1", "put greeting hello"));
+    let read = lab.on("node3", &etcdctl("node3", "get greeting --print-value-only"));
+    assert_eq!(read, "hello");
+    let health = lab.on("node2", &etcdctl("node2", "endpoint health --cluster"));
+    assert_eq!(health.matches("is healthy").count(), 3, "{health}");
+    let nodes = lab.on("node1", "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'");
+    assert_eq!(nodes.lines().count(), 3, "{nodes}");
+    assert_eq!(nodes.matches("Leader").count(), 1, "{nodes}");
+    let networks =
+        lab.on("node2", "docker network ls --filter driver=overlay --format '{{.Name}}'");
+    for name in ["etcd", "pgsql", "redis", "traefik", "gitlab"] {
+        assert!(networks.lines().any(|n| n == name), "{name} is not in {networks}");
+    }
+    let label = lab.on("node1", "docker node inspect node3 --format '{{.Spec.Labels.placepoint}}'");
+    assert_eq!(label, "rp");
+}
+
+/// Notes, on the joining hosts, every process that has a join token among its arguments.
+fn watch_arguments(lab: &Lab) {
+    let watch = "cat >/run/watch.sh <<'SH'
+while :; do
+for f in $(grep -laF SWMTKN /proc/[0-9]*/cmdline 2>/dev/null); do tr '\\0' ' ' <$f >>/run/seen 2>/dev/null; echo >>/run/seen; done
+read -t 0.2 _ <> <(:) || :
+done
+SH
+: >/run/seen; systemd-run --quiet --unit=watch-arguments bash /run/watch.sh";
+    for host in ["node2", "node3"] {
+        lab.on(host, watch);
+    }
+}
+
+fn secrets(lab: &Lab) {
+    for host in ["node2", "node3"] {
+        let seen = lab.on(host, "systemctl stop watch-arguments; sort -u /run/seen");
+        for line in seen.lines().filter(|l| !l.trim().is_empty() && !l.contains("grep -laF")) {
+            let docker = line.contains("docker swarm join ") && !line.starts_with("sh -c");
+            assert!(docker, "a token among the arguments of `{line}` on {host}");
+        }
+    }
+    let key = std::fs::read_to_string(lab.dir.join(".bp/lab/id_ed25519")).expect("the lab's key");
+    let key = key.lines().nth(2).expect("a key has lines").to_owned();
+    let old = std::fs::read_to_string(lab.dir.join("old-token")).expect("the token");
+    let new = lab.on("node1", "docker swarm join-token -q worker");
+    let journals = sh("cat .bp/lab/journal/*", &lab.dir);
+    let plan = lab.run(&["plan", "lab.yml"]);
+    let said = plan.events.iter().map(ToString::to_string).collect::<String>();
+    for secret in [key.as_str(), old.as_str(), new.as_str(), "PRIVATE KEY", "SWMTKN-"] {
+        assert!(!journals.contains(secret), "a secret stands in the journal");
+        assert!(!said.contains(secret), "a secret stands in the events");
+    }
+    let loose = sh("find .bp ! -type l -perm /077", &lab.dir);
+    assert_eq!(loose, "", "others may read this");
+    for host in ["node1", "node2", "node3"] {
+        let find = "grep -rlsE 'SWMTKN-1-|OPENSSH PRIVATE KEY' /tmp /var/tmp /root /home /etc /var/lib/cloud /var/log \
+            --exclude-dir=journal | xargs -r stat -c '%a %n' | grep -vE '^[0-7]00 ' || true";
+        assert_eq!(lab.on(host, find), "", "secrets that others may read on {host}");
+    }
+}
+
+fn old_token(lab: &Lab) {
+    let token = std::fs::read_to_string(lab.dir.join("old-token")).expect("the token");
+    lab.on("node1", "docker node demote node3 && until [ \"$(docker node inspect node3 --format '{{.Spec.Role}} {{.ManagerStatus}}')\" = 'worker <nil>' ]; do sleep 1; done");
+    lab.on("node3", "docker swarm leave --force");
+    let address = lab.on("node1", "docker info --format '{{.Swarm.NodeAddr}}'");
+    let join = format!("timeout 60 docker swarm join --token {token} {address}:2377");
+    let (code, said) = lab.ssh("node3", &join);
+    assert_ne!(code, 0, "an old token still works");
+    assert!(said.contains("invalid join token"), "{said}");
+    lab.expect(&["status", "lab.yml"], 3);
+    let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert!(up.applied().contains("swarm/manager/node3"), "{:?}", up.applied());
+    let nodes = lab.on("node1", "docker node ls -q");
+    assert_eq!(nodes.lines().count(), 3, "the node that was left behind is still there");
+}
+
+fn three_changes(lab: &Lab) {
+    write_blueprint(lab, &|text| {
+        let text = replaced(&text, "placepoint: rp }", "placepoint: north }, availability: pause");
+        replaced(
+            &text,
+            "networks: [etcd, pgsql,",
+            "networks: [etcd, {name: pgsql, attachable: true},",
+        )
+    });
+    let expected: BTreeSet<String> =
+        ["labels/labels/node3", "labels/availability/node3", "networks/pgsql/"]
+            .map(str::to_owned)
+            .into();
+    let plan = lab.expect(&["plan", "lab.yml"], 3);
+    assert_eq!(plan.shown(), expected);
+    let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert_eq!(up.applied(), expected);
+    lab.expect(&["plan", "lab.yml"], 0);
+    write_blueprint(lab, &|text| text);
+    let back = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert_eq!(back.applied(), expected);
+}
+
+fn cut_off(lab: &Lab) {
+    // The first manager, which leads the swarm and which bp asks first.
+    sh("virsh -q destroy lab-node1", &lab.dir);
+    let status = lab.expect(&["status", "lab.yml"], 3);
+    assert!(status.shown().contains("machines/running/node1"), "{:?}", status.shown());
+    lab.expect(&["up", "lab.yml", "--yes"], 0);
+    let nodes = lab.on("node1", "docker node ls --format '{{.Status}} {{.ManagerStatus}}'");
+    assert_eq!(nodes.matches("Ready").count(), 3, "{nodes}");
+    lab.expect(&["status", "lab.yml"], 0);
+}
+
+fn two_runs(lab: &Lab) {
+    let wait =
+        "steps:\n  - name: wait\n    check: test -e /run/go-on\n    within: 10m\n    on: node1\n";
+    std::fs::write(lab.dir.join("wait.yml"), wait).expect("write wait.yml");
+    write_blueprint(lab, &|text| {
+        text + "phases: [machines, engine, swarm, labels, networks, images, stacks, ./wait.yml]\n"
+    });
+    let other = tempfile::tempdir().expect("a folder");
+    sh(&format!("cp -a . {}", other.path().display()), &lab.dir);
+    let mut first = lab.start(&["up", "lab.yml", "--yes"]);
+    first.until("it waits", |e| e["event"] == "waiting" && e["step"] == "wait");
+    let here = lab.expect(&["up", "lab.yml", "--yes"], 4);
+    let there = Lab { dir: other.path().to_owned() }.expect(&["up", "lab.yml", "--yes"], 4);
+    for second in [here, there] {
+        let said = second.events.iter().map(ToString::to_string).collect::<String>();
+        assert!(said.contains(&format!("process {}", first.pid())), "{said}");
+    }
+    lab.on("node1", "touch /run/go-on");
+    let first = first.end();
+    assert_eq!(first.code, Some(0), "{}", first.failures());
+    write_blueprint(lab, &|text| text);
+}
+
+fn destroyed(lab: &Lab) {
+    std::fs::remove_dir_all(lab.dir.join(".bp")).expect("the record is removed");
+    lab.expect(&["destroy", "lab.yml", "--yes"], 0);
+    let left = sh("find .bp -type f ! -path '*/journal/*'", &lab.dir);
+    assert_eq!(left, "", "left of the lab's folder");
+    assert_eq!(everything(lab).len(), 3, "left: {:?}", everything(lab));
+}

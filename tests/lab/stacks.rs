@@ -1,0 +1,95 @@
+//! The user's own stacks: healthy, broken, rolled back, finished.
+
+use crate::bp::{Ended, Lab};
+use crate::write_blueprint;
+
+/// A stack's compose file; `image` and what else its one service says.
+fn compose(image: &str, more: &str) -> String {
+    format!(
+        "version: '3.8'
+services:
+  web:
+    image: {image}
+    networks: [traefik]
+{more}
+networks:
+  traefik: {{ external: true }}
+"
+    )
+}
+
+const UPDATES: &str = "    deploy:
+      replicas: 2
+      update_config: { parallelism: 1, order: stop-first, failure_action: rollback, monitor: 5s }
+      rollback_config: { parallelism: 0 }";
+
+fn write(lab: &Lab, compose: &str, stack: &str) {
+    std::fs::write(lab.dir.join("own.yml"), compose).expect("write own.yml");
+    write_blueprint(lab, &|text| text + stack);
+}
+
+const OWN: &str = "  - own:
+      file: own.yml
+      within: 3m
+      health:
+        - { http: \"http://web:8080/health\", network: traefik, expect: 200, within: 2m }
+        - { tcp: \"web:8080\", network: traefik }
+        - { replicas: { service: web, count: 2 } }
+        - { check: \"docker service ls --filter name=own_web -q | grep -q .\" }
+";
+
+/// One after another on the same lab.
+pub fn own_stacks(lab: &Lab) {
+    write(lab, &compose("lab/web:1", UPDATES), OWN);
+    let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert!(up.applied().contains("stacks/own deployed/"), "{:?}", up.applied());
+    lab.expect(&["plan", "lab.yml"], 0);
+
+    // A good change goes up.
+    write(lab, &compose("lab/web:2", UPDATES), OWN);
+    lab.expect(&["up", "lab.yml", "--yes"], 0);
+
+    // One that does not start is rolled back by the swarm, and that is a failure.
+    let broken = format!("{UPDATES}\n    environment: {{ BREAK: '1' }}");
+    write(lab, &compose("lab/web:1", &broken), OWN);
+    let failed = lab.expect(&["up", "lab.yml", "--yes"], 1);
+    says(&failed, &["own_web was rolled back", "non-zero exit (1)"]);
+    assert_eq!(failed.last()["failed"], 1);
+    let plan = lab.expect(&["plan", "lab.yml"], 3);
+    assert!(plan.shown().contains("stacks/own deployed/"), "{:?}", plan.shown());
+
+    // What was there before is right again: nothing has to be rolled out for it.
+    write(lab, &compose("lab/web:2", UPDATES), OWN);
+    let back = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert_eq!(back.last()["applied"], 0, "{:?}", back.applied());
+
+    // An image that never starts: its bound, its own error, its last words.
+    write(lab, &compose("lab/broken:1", ""), &OWN.replace("own", "ill").replace("3m", "40s"));
+    std::fs::rename(lab.dir.join("own.yml"), lab.dir.join("ill.yml")).expect("rename");
+    let failed = lab.expect(&["up", "lab.yml", "--yes"], 1);
+    says(
+        &failed,
+        &["not true within 40 s", "task ill_web.1", "non-zero exit", "last log lines of ill_web"],
+    );
+    assert!(failed.failures().contains(BROKEN_SAYS), "{}", failed.failures());
+
+    // A finished job is done.
+    let job = "    deploy: { restart_policy: { condition: none } }";
+    let stack = "  - once: { file: own.yml, within: 2m }\n";
+    write(lab, &compose("lab/job:1", job), stack);
+    lab.expect(&["up", "lab.yml", "--yes"], 0);
+    lab.expect(&["plan", "lab.yml"], 0);
+
+    write_blueprint(lab, &|text| text);
+    lab.on("node1", "docker stack rm own ill once");
+}
+
+/// What `lab/broken:1` prints before it ends.
+const BROKEN_SAYS: &str = "broken";
+
+fn says(ended: &Ended, parts: &[&str]) {
+    let text = ended.failures();
+    for part in parts {
+        assert!(text.contains(part), "the failure does not say `{part}`:\n{text}");
+    }
+}
