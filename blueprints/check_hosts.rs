@@ -2,12 +2,12 @@
 
 use crate::check::{Plan, TOP};
 use crate::context::{Context, is_address};
-use crate::de::short;
 use crate::diagnostic::Problem;
 use crate::field::Field;
 use crate::hosts::{MAX_LABELS, Written};
 use crate::lab::{Address, Availability, HostProvider, Phase, Role, Sudo};
 use crate::tree::Span;
+use crate::wording::short;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -203,12 +203,11 @@ pub(crate) fn labels(plan: &Plan<'_>, context: &mut Context<'_>) {
     }
 }
 
-/// A user who is not root needs a way to become root, where bp did not make the user.
+/// A user who is not root needs a way to become root.
 pub(crate) fn root(plan: &Plan<'_>, context: &mut Context<'_>) {
     for host in written(plan) {
         let ssh = &host.host.ssh;
-        let existing = host.host.provider == HostProvider::Existing;
-        if existing && ssh.user != "root" && ssh.sudo == Sudo::No {
+        if ssh.user != "root" && ssh.sudo == Sudo::No {
             let own = host.file.ssh.get().and_then(|s| s.user.given());
             let lab = plan.file.ssh.get().and_then(|s| s.user.given());
             let at = own.or(lab).map_or(host.key.at, |user| user.at);

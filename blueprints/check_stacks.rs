@@ -3,12 +3,12 @@
 use crate::check::Plan;
 use crate::compose::Port;
 use crate::context::Context;
-use crate::de::{list, nearest, short};
 use crate::diagnostic::Problem;
 use crate::field::Spanned;
 use crate::lab::{Availability, Host, Phase, Role};
 use crate::stacks::Written;
 use crate::tree::Span;
+use crate::wording::{list, nearest, short};
 use std::collections::HashMap;
 
 /// No name stands for two stacks.

@@ -86,7 +86,7 @@ impl<'a> Context<'a> {
         if let Some(text) = field.given()
             && !right(&text.value)
         {
-            let found = crate::de::short(&text.value);
+            let found = crate::wording::short(&text.value);
             self.error(text.at, format!("expected {expected}, found `{found}`"));
         }
     }

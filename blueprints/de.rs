@@ -3,12 +3,12 @@
 use crate::diagnostic::Problem;
 use crate::field::{FIELD, SPANNED};
 use crate::tree::{Entry, Kind, Node, Span};
+use crate::wording::{Error, list, nearest, one_of, short};
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer,
-    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
+    SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use std::cell::RefCell;
-use std::fmt::Display;
 
 /// The longest text of any field; each host of a range has its own copy.
 const MAX_TEXT: usize = 4096;
@@ -28,114 +28,6 @@ pub(crate) fn read<T: DeserializeOwned>(node: &Node) -> (Option<T>, Vec<Problem>
         }
     };
     (value, problems.into_inner())
-}
-
-/// What is wrong with a value; placed where it is caught.
-#[derive(Debug)]
-pub(crate) struct Error {
-    at: Option<Span>,
-    message: String,
-    label: Option<String>,
-    help: Option<String>,
-}
-
-impl Error {
-    fn new(message: String) -> Self {
-        Self { at: None, message, label: None, help: None }
-    }
-
-    fn at(self, at: Span) -> Problem {
-        let mut problem = Problem::error(self.at.unwrap_or(at), self.message);
-        problem.label = self.label;
-        problem.help = self.help;
-        problem
-    }
-}
-
-impl Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for Error {}
-
-impl serde::de::Error for Error {
-    fn custom<T: Display>(message: T) -> Self {
-        Self::new(message.to_string())
-    }
-
-    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        let expected = expected.to_string();
-        let mut error = Self::new(format!("expected {}, found {}", plain(&expected), name(&found)));
-        if matches!(found, Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Bool(_))
-            && expected == "a string"
-        {
-            error.help = Some("put it in quotes".to_owned());
-        }
-        error
-    }
-
-    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::invalid_type(found, expected)
-    }
-
-    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
-        let words: Vec<String> = expected.iter().map(|w| format!("`{w}`")).collect();
-        let mut error =
-            Self::new(format!("expected {}, found `{}`", one_of(&words), short(variant)));
-        error.label = nearest(variant, expected).map(|w| format!("did you mean `{w}`?"));
-        error
-    }
-}
-
-/// `a`, `b` or `c`.
-pub(crate) fn one_of(words: &[String]) -> String {
-    match words {
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} or {last}", most.join(", ")),
-        [] => "nothing".to_owned(),
-    }
-}
-
-/// The known word that the unknown one was most likely meant to be.
-pub(crate) fn nearest<'w>(word: &str, known: &[&'w str]) -> Option<&'w str> {
-    let bound = (word.chars().count() / 3).max(1);
-    let distance = |k: &&&str| strsim::damerau_levenshtein(word, k);
-    known.iter().min_by_key(distance).filter(|k| distance(k) <= bound).copied()
-}
-
-/// The first characters of a text, on one line.
-pub(crate) fn short(text: &str) -> String {
-    let line: String =
-        text.chars().take(60).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    if line.len() < text.len() { format!("{line}...") } else { line }
-}
-
-/// serde's names for types, in words for people.
-fn plain(expected: &str) -> &str {
-    match expected {
-        "u8" => "a whole number from 0 to 255",
-        "u16" => "a whole number from 0 to 65535",
-        "u32" | "u64" => "a whole number",
-        "a boolean" => "`true` or `false`",
-        "a sequence" => "a list",
-        other => other.strip_prefix("struct ").map_or(other, |_| "a map"),
-    }
-}
-
-fn name(found: &Unexpected<'_>) -> String {
-    match found {
-        Unexpected::Unit => "nothing".to_owned(),
-        Unexpected::Bool(value) => format!("`{value}`"),
-        Unexpected::Unsigned(value) => format!("`{value}`"),
-        Unexpected::Signed(value) => format!("`{value}`"),
-        Unexpected::Float(value) => format!("the number {value}"),
-        Unexpected::Str(value) => format!("`{}`", short(value)),
-        Unexpected::Seq => "a list".to_owned(),
-        Unexpected::Map => "a map".to_owned(),
-        other => other.to_string(),
-    }
 }
 
 #[derive(Clone, Copy)]
@@ -298,11 +190,6 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
         unit unit_struct tuple tuple_struct identifier ignored_any
     }
-}
-
-/// The words, in backticks, with commas.
-pub(crate) fn list(words: &[&str]) -> String {
-    words.iter().map(|w| format!("`{w}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// Gives a place and the value there; with `recover`, a value that is wrong is reported and

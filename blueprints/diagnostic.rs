@@ -138,13 +138,24 @@ fn floor(text: &str, at: usize) -> usize {
 /// The diagnostics as text: each with its place in one line, the line of the source and a caret.
 pub fn render(diagnostics: &[Diagnostic], text: &str, file: &str, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let shown: Vec<String> = diagnostics.iter().map(|d| one(d, text, file, &renderer)).collect();
-    shown.join("\n")
+    let one = |d| format!("{}{}", first_line(d, file, color), body(d, text, &renderer));
+    diagnostics.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
-fn one(diagnostic: &Diagnostic, text: &str, file: &str, renderer: &Renderer) -> String {
+/// `lab.yml:14:22: error: unknown field`, for people and for programs.
+fn first_line(diagnostic: &Diagnostic, file: &str, color: bool) -> String {
     let Diagnostic { severity, message, line, column, .. } = diagnostic;
-    let mut shown = format!("{file}:{line}:{column}: {}: {message}\n", severity.as_str());
+    let word = match (color, severity) {
+        (false, _) => severity.as_str().to_owned(),
+        (true, Severity::Error) => format!("\x1b[1;31m{}\x1b[0m", severity.as_str()),
+        (true, Severity::Warning) => format!("\x1b[1;33m{}\x1b[0m", severity.as_str()),
+    };
+    format!("{file}:{line}:{column}: {word}: {message}\n")
+}
+
+/// The line of the source, the caret and the help.
+fn body(diagnostic: &Diagnostic, text: &str, renderer: &Renderer) -> String {
+    let mut shown = String::new();
     if diagnostic.span.end == 0 {
         // It is about the file as a whole.
         if let Some(help) = &diagnostic.help {
@@ -156,21 +167,22 @@ fn one(diagnostic: &Diagnostic, text: &str, file: &str, renderer: &Renderer) -> 
     let start = text[..at].rfind('\n').map_or(0, |at| at + 1);
     let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
     let source = text[start..end].trim_end_matches('\r');
-    let level = match severity {
+    let level = match diagnostic.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
     let from = (at - start).min(source.len());
     let span = from..floor(source, diagnostic.span.end.saturating_sub(start)).max(from);
     let annotation = AnnotationKind::Primary.span(span).label(diagnostic.label.as_deref());
-    let snippet = Snippet::source(source).line_start(*line).fold(false).annotation(annotation);
-    let mut group = level.primary_title(message.as_str()).element(snippet);
+    let snippet =
+        Snippet::source(source).line_start(diagnostic.line).fold(false).annotation(annotation);
+    let mut group = level.primary_title(diagnostic.message.as_str()).element(snippet);
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
     }
     let rendered = renderer.render(&[group]);
-    let body = rendered.lines().skip(1).skip_while(|l| l.contains("-->"));
-    for line in body {
+    // Its title is the first line above.
+    for line in rendered.lines().skip(1) {
         shown.push_str(line);
         shown.push('\n');
     }

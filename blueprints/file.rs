@@ -375,6 +375,7 @@ pub(crate) enum Stack {
     Name(String),
     /// A name and its settings.
     #[serde(rename = "map")]
+    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
     Settings(Map<StackBody>),
 }
 

@@ -48,7 +48,7 @@ pub(crate) fn resolve<'a>(
             break;
         }
         if let Some(name) = names.iter().find(|name| !is_dns_label(name)) {
-            let name = crate::de::short(name);
+            let name = crate::wording::short(name);
             context.error_help(
                 key.at,
                 format!("`{name}` can't be the name of a host"),

@@ -24,6 +24,7 @@ mod swarm;
 mod text;
 mod tree;
 mod units;
+mod wording;
 
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use lab::*;

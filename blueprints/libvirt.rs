@@ -76,7 +76,7 @@ fn resolve_template(
         file::Template::File(path) => {
             let image = [".qcow2", ".img", ".raw"].iter().any(|end| path.ends_with(end));
             if !image && !path.contains('/') {
-                let message = format!("unknown template `{}`", crate::de::short(path));
+                let message = format!("unknown template `{}`", crate::wording::short(path));
                 context.error_help(template.at, message, TEMPLATES);
                 return None;
             }
@@ -151,7 +151,7 @@ fn resolve_bootstrap(
     context.shape(&file.suite, is_package, "a suite such as `trixie`");
     context.shape(&file.mirror, is_url, "an http or https URL");
     for package in file.packages.items().filter(|p| !is_package(&p.value)) {
-        let found = crate::de::short(&package.value);
+        let found = crate::wording::short(&package.value);
         let message = format!("expected the name of a package, found `{found}`");
         context.problems.push(Problem::error(package.at, message));
     }

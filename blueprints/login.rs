@@ -43,7 +43,7 @@ fn check_secret(secret: &Spanned<file::Secret>, context: &mut Context<'_>) {
     match &secret.value {
         file::Secret::Env(name) => {
             if !context.outside.env_is_set(name) {
-                let name = crate::de::short(name);
+                let name = crate::wording::short(name);
                 context.error(secret.at, format!("the environment variable `{name}` is not set"));
             }
         }
@@ -65,7 +65,7 @@ fn check_jump(jump: &Field<file::Jump>, context: &mut Context<'_>) {
     const ADDRESS: &str = "an address or a name";
     match jump.given() {
         Some(Spanned { value: file::Jump::Address(address), at }) if !is_address(address) => {
-            let found = crate::de::short(address);
+            let found = crate::wording::short(address);
             let help = "user and port go into a map: `{ address: bastion, user: ops }`";
             context.error_help(*at, format!("expected {ADDRESS}, found `{found}`"), help);
         }

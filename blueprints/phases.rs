@@ -1,12 +1,12 @@
 //! The phases of the run.
 
 use crate::context::Context;
-use crate::de::{list, nearest, short};
 use crate::diagnostic::Problem;
 use crate::field::{Field, Spanned};
 use crate::file;
 use crate::lab::Phase;
 use crate::tree::Span;
+use crate::wording::{list, nearest, short};
 
 /// The built-in phases in their order.
 const PHASES: &[(&str, Phase)] = &[

@@ -2,13 +2,13 @@
 
 use crate::compose::{self, Compose};
 use crate::context::{Context, is_host_port, is_url};
-use crate::de::{nearest, short};
 use crate::diagnostic::Problem;
 use crate::field::{Field, Spanned};
 use crate::file;
 use crate::lab::{Availability, Health, Host, Probe, Role, Stack, StackKind};
 use crate::tree::Span;
 use crate::units::Time;
+use crate::wording::{nearest, short};
 use std::time::Duration;
 
 /// The stacks that bp ships.
@@ -207,7 +207,10 @@ fn health(written: &Spanned<file::Health>, context: &mut Context<'_>) -> Option<
     let [kind] = given.as_slice() else {
         let message = match given.len() {
             0 => "the health check asks nothing".to_owned(),
-            _ => format!("the health check asks more than one thing: {}", crate::de::list(&given)),
+            _ => format!(
+                "the health check asks more than one thing: {}",
+                crate::wording::list(&given)
+            ),
         };
         let help = "each item has one of `http`, `tcp`, `check`, `replicas`";
         context.error_help(written.at, message, help);
@@ -250,7 +253,7 @@ fn belongs<T>(field: &Field<T>, name: &str, kind: &str, to: &[&str], context: &m
         && !to.contains(&kind)
     {
         let words: Vec<String> = to.iter().map(|w| format!("`{w}`")).collect();
-        let owner = crate::de::one_of(&words);
+        let owner = crate::wording::one_of(&words);
         context.error(field.at, format!("`{name}` belongs to {owner}, not to `{kind}`"));
     }
 }

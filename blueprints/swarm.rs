@@ -22,7 +22,7 @@ pub(crate) fn engine(blueprint: &file::Blueprint, context: &mut Context<'_>) -> 
     let file = blueprint.engine.get().unwrap_or(&empty);
     context.shape(&file.version, is_version, "a version prefix such as `28`");
     for mirror in file.registry_mirrors.items().filter(|m| !is_url(&m.value)) {
-        let found = crate::de::short(&mirror.value);
+        let found = crate::wording::short(&mirror.value);
         context.error(mirror.at, format!("expected an http or https URL, found `{found}`"));
     }
     let empty = file::Log::default();
@@ -194,12 +194,12 @@ fn repository(name: &Spanned<String>, context: &mut Context<'_>) {
         || (!path.contains('/') && path.contains(':'));
     if tag || digest.is_some() {
         let help = "the tag of the image that a stack names is kept";
-        context.error_help(name.at, format!("`{}` has a tag", crate::de::short(text)), help);
+        context.error_help(name.at, format!("`{}` has a tag", crate::wording::short(text)), help);
         return;
     }
     let right = |c: u8| c.is_ascii_alphanumeric() || b"._-/:".contains(&c);
     if text.is_empty() || !text.bytes().all(right) || text.split('/').any(str::is_empty) {
-        let found = crate::de::short(text);
+        let found = crate::wording::short(text);
         context.error(name.at, format!("expected an image repository, found `{found}`"));
     }
 }

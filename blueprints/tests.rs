@@ -278,6 +278,30 @@ fn a_thousand_hosts() {
     assert_eq!(lab.hosts[1002].labels["zone"], "a");
 }
 
+#[test]
+fn diagnostics_for_programs_and_for_terminals() {
+    let text =
+        "version: 1\nname: lab\nhosts: { ö: {}, node1: { address: 192.0.2.1, rol: manager } }\n";
+    let problems = read(text.as_bytes(), "lab.yml", Path::new("/lab"), &World::default());
+    let problems = problems.expect_err("it is wrong");
+    let json = serde_json::to_string(&problems[1]).expect("it is plain data");
+    insta::assert_snapshot!(json, @r#"{"severity":"error","message":"unknown field `rol`","file":"lab.yml","line":3,"column":46,"span":{"start":67,"end":70},"label":"did you mean `role`?","help":null}"#);
+    insta::assert_snapshot!(render(&problems[1..], text, "lab.yml", true).replace('\x1b', "ESC"), @r"
+    lab.yml:3:46: ESC[1;31merrorESC[0m: unknown field `rol`
+      ESC[1mESC[94m|ESC[0m
+    ESC[1mESC[94m3ESC[0m ESC[1mESC[94m|ESC[0m hosts: { ö: {}, node1: { address: 192.0.2.1, rol: manager } }
+      ESC[1mESC[94m|ESC[0m                                              ESC[1mESC[91m^^^ESC[0m ESC[1mESC[91mdid you mean `role`?ESC[0m
+    ");
+}
+
+/// A text longer than any field needs.
+#[test]
+fn long_texts_are_refused() {
+    let text = format!("version: 1\nname: {}\nhosts: {{ n: {{}} }}\n", "x".repeat(5000));
+    let said = shown(text.as_bytes(), "lab.yml", &World::default());
+    insta::assert_snapshot!(said.lines().next().unwrap_or_default(), @"lab.yml:2:7: error: a text of 5000 bytes, more than 4096");
+}
+
 /// The schema has the fields of the file, and refuses others.
 #[test]
 fn the_schema_is_of_the_same_fields() {

@@ -2,8 +2,8 @@
 //!
 //! Anchors, merge keys and the budgets against bombs are the parser's; what is left is data.
 
-use crate::de::short;
 use crate::diagnostic::{Lines, Problem};
+use crate::wording::short;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::{DuplicateKeyPolicy, Options};
@@ -54,7 +54,12 @@ fn options(duplicate_keys: DuplicateKeyPolicy) -> Options {
         with_snippet: false,
         strict_booleans: true,
         duplicate_keys: duplicate_keys,
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_documents: 1, enforce_alias_anchor_ratio: false },
+        budget: serde_saphyr::budget! {
+            max_depth: MAX_DEPTH,
+            max_documents: 1,
+            // A thousand hosts may well share one anchor.
+            enforce_alias_anchor_ratio: false,
+        },
         alias_limits: serde_saphyr::alias_limits! {
             max_total_replayed_events: 100_000,
             max_replay_stack_depth: 16,
