@@ -28,6 +28,9 @@ pub(crate) struct Port {
     pub host_mode: bool,
 }
 
+/// The ports of a service that are looked at: none has more.
+const MAX_PORTS: usize = 1000;
+
 /// Reads a compose file.
 ///
 /// # Errors
@@ -104,7 +107,7 @@ fn service(entry: &Entry) -> Service {
         name: entry.key.clone(),
         has_image: get(node, "image").and_then(text).is_some_and(|image| !image.is_empty()),
         constraints: constraints.iter().filter_map(text).map(str::to_owned).collect(),
-        ports: ports.iter().flat_map(published).collect(),
+        ports: ports.iter().flat_map(published).take(MAX_PORTS).collect(),
     }
 }
 
@@ -133,5 +136,58 @@ fn published(node: &Node) -> Vec<Port> {
         return Vec::new();
     };
     let port = |number| Port { number, protocol: protocol.to_owned(), host_mode };
-    (first.max(1)..=last).map(port).collect()
+    (first.max(1)..=last).take(MAX_PORTS).map(port).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ports(written: &str) -> String {
+        let text = format!("services: {{ web: {{ image: a, ports: [{written}] }} }}");
+        let compose = read(text.as_bytes()).expect("it is right");
+        let shown = |p: &Port| {
+            format!("{}/{}{}", p.number, p.protocol, if p.host_mode { " host" } else { "" })
+        };
+        compose.services[0].ports.iter().map(shown).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn published_ports() {
+        assert_eq!(ports("\"8080:80\", 9000"), "8080/tcp");
+        assert_eq!(ports("\"127.0.0.1:53:53/udp\", \"[::1]:5:5\""), "53/udp, 5/tcp");
+        assert_eq!(ports("\"80\", \"127.0.0.1::80\", \"x:80\", [80]"), "");
+        assert_eq!(ports("\"81-83:81-83\", \"0-1:0-1\""), "81/tcp, 82/tcp, 83/tcp, 1/tcp");
+        assert_eq!(
+            ports("{ target: 80 }, { target: 80, published: 80, mode: host }"),
+            "80/tcp host"
+        );
+        assert_eq!(ports("{ target: 80, published: \"80\", protocol: udp }"), "80/udp");
+        assert_eq!(ports("\"1-65535:1-65535\"").split(", ").count(), MAX_PORTS);
+    }
+
+    #[test]
+    fn external_networks() {
+        let text = "
+services: { web: { image: a } }
+networks:
+  a: { external: true }
+  b: { external: true, name: bee }
+  c: { external: { name: sea } }
+  d: { external: false }
+  e:
+";
+        let compose = read(text.as_bytes()).expect("it is right");
+        assert_eq!(compose.external_networks, ["a", "bee", "sea"]);
+    }
+
+    #[test]
+    fn merged_services() {
+        let text = "
+x-base: &base { image: a, deploy: { placement: { constraints: [node.role == manager] } } }
+services: { web: { <<: *base }, db: { <<: *base, image: b } }
+";
+        let compose = read(text.as_bytes()).expect("it is right");
+        assert!(compose.services.iter().all(|s| s.has_image && s.constraints.len() == 1));
+    }
 }
