@@ -1,6 +1,6 @@
 //! Any bytes are answered: read as a blueprint, and what is said about them shown.
 //!
-//! `RUSTC_BOOTSTRAP=1 cargo fuzz run read fuzz/corpus/read blueprints/broken -- -max_total_time=300`
+//! `RUSTC_BOOTSTRAP=1 cargo fuzz run read fuzz/corpus/read blueprints/broken -- -dict=fuzz/read.dict -max_total_time=300`
 #![no_main]
 
 use blueprints::{Outside, read, render};
