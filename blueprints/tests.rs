@@ -74,6 +74,60 @@ fn shown(bytes: &[u8], file: &str, world: &World) -> String {
     }
 }
 
+/// Nothing is said against these.
+#[test]
+fn what_is_right_passes() {
+    let world = World::default()
+        .with("/lab/host.yml", "services: { a: { image: a, ports: [{ target: 1, published: 80, mode: host }] } }")
+        .with("/lab/own.yml", "services: { a: { image: a, deploy: { placement: { constraints: ['node.labels.zone == ${ZONE}', node.labels.x != y, node.platform.os == linux] } } } }")
+        .with("/lab/key", "");
+    for body in [
+        "hosts: { a: { role: manager, address: 192.0.2.1 } }",
+        "hosts: { a: { role: manager, address: a.example.net, ssh: { user: ops, sudo: true, port: 2222 } } }",
+        "provider: existing\nhosts: { a: { role: manager, address: '2001:db8::1' } }",
+        "hosts:\n  w{01..01}: { address: 192.0.2.1, role: none }\nphases: [machines]",
+        "hosts: { a: &a { role: manager, address: 192.0.2.1 }, b: { <<: *a, role: worker, address: 192.0.2.2 } }",
+        "hosts: { a: { role: manager, address: 192.0.2.1 } }\nengine:\nswarm:\nstacks:\nssh:\nimages:\n",
+        "hosts: { a: { role: manager, address: 192.0.2.1 } }\nstacks: [{ a: { file: host.yml } }, { b: { file: host.yml } }, { c: { file: own.yml } }, { etcd: }]",
+        "hosts: { a: { role: manager, address: 192.0.2.1, ssh: { jump: b1 } }, b: { address: 192.0.2.1, ssh: { jump: b2 } } }\nssh: { key: ./key }",
+    ] {
+        let text = format!("version: 1\nname: lab\n{body}\n");
+        let (_, warnings) = lab(&text, &world);
+        assert!(warnings.is_empty(), "{}", render(&warnings, &text, "lab.yml", false));
+    }
+}
+
+#[test]
+fn hosts_own_words_win_field_by_field() {
+    let world = World::default().with("/lab/key", "").with("/lab/other", "");
+    let (lab, _) = lab(
+        "version: 1
+name: lab
+provider: { libvirt: { subnet: 10.20.30.0/24, template: { volume: base } } }
+machine: { cpus: 4, memory: 1.5GiB }
+ssh: { user: ops, key: key, port: 2222, jump: bastion }
+hosts:
+  w{08..10}: { machine: { memory: 8GiB }, ssh: { key: other } }
+  old: { role: manager, provider: existing, address: 192.0.2.1, ssh: { user: root, jump: { address: 192.0.2.9 } } }
+",
+        &world,
+    );
+    let names: Vec<&str> = lab.hosts.iter().map(|h| h.name.as_str()).collect();
+    assert_eq!(names, ["w08", "w09", "w10", "old"]);
+    let made = &lab.hosts[0];
+    assert_eq!(made.machine, Machine { cpus: 4, memory: 8 << 30, disk: 20 << 30 });
+    assert_eq!((made.ssh.user.as_str(), made.ssh.port), ("ops", 2222));
+    assert_eq!(made.ssh.key, Some("/lab/other".into()));
+    assert_eq!(made.ssh.sudo, Sudo::Passwordless);
+    let old = &lab.hosts[3];
+    assert_eq!((old.ssh.user.as_str(), &old.ssh.sudo), ("root", &Sudo::No));
+    assert_eq!(old.ssh.key, Some("/lab/key".into()));
+    assert_eq!(old.ssh.jump.as_ref().map(|j| j.address.as_str()), Some("192.0.2.9"));
+    assert_eq!(lab.ssh_key, Some("/lab/key".into()));
+    let libvirt = lab.libvirt.expect("it is declared");
+    assert_eq!((libvirt.network.as_str(), lab.domain.as_str()), ("lab", "lab.internal"));
+}
+
 /// Every file of `broken/` has its snapshot beside it, caret and all.
 #[test]
 fn broken_blueprints() {
