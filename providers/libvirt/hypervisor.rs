@@ -132,7 +132,7 @@ impl Hypervisor {
         let Some(network) = absent(connection.lookup_network_by_name(name), doing)? else {
             return Ok(None);
         };
-        let xml = absent(network.xml_desc(sys::VIR_NETWORK_XML_INACTIVE), doing)?;
+        let xml = absent(network.xml_desc(0), doing)?;
         xml.map(|xml| Ok((network, parse(&xml, &doing())?))).transpose()
     }
 

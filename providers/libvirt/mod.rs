@@ -11,6 +11,8 @@ mod probe;
 mod seed;
 mod tag;
 mod template;
+#[cfg(test)]
+mod tests;
 mod xml;
 
 use crate::{Access, Machine, Owned, OwnedKind, Provider, ProviderError, Shared, State};

@@ -135,7 +135,14 @@ pub fn make(hypervisor: &Hypervisor, wanted: &Wanted) -> Result<(), ProviderErro
         }
     }
     if !network.is_active().doing(doing)? {
-        network.create().doing(|| format!("start network `{}`", wanted.name))?;
+        let started = network.create().doing(|| format!("start network `{}`", wanted.name));
+        started.map_err(|e| ProviderError {
+            hint: Some(format!(
+                "where another network or route has {}, give the lab another `subnet`",
+                wanted.subnet
+            )),
+            ..e
+        })?;
     }
     Ok(())
 }

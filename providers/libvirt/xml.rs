@@ -190,7 +190,7 @@ mod tests {
         );
         let tree = tree.expect("it parses");
         assert_eq!(tree.at("c").map(|c| c.text.as_str()), Some("<&"));
-        assert_eq!(tree.at("b").map(|b| b.text.as_str()), Some("1&2!"));
+        assert_eq!(tree.at("b").map(|b| b.text.as_str()), Some("1 & 2!"));
     }
 
     #[test]
