@@ -116,8 +116,32 @@ fn job(service: &Service, mine: &[&Task], name: &str, with: impl Fn(String) -> S
 /// Whether the task runs the service's present definition.
 fn is_current(task: &Task, service: &Service) -> bool {
     let wanted = &service.spec.task_template;
-    task.spec.container_spec == wanted.container_spec
+    said(&task.spec.container_spec) == said(&wanted.container_spec)
         && task.spec.force_update == wanted.force_update
+}
+
+/// A container's definition without what says nothing. `docker service inspect` fills the defaults
+/// of swarmkit in, which a task's own copy lacks: an empty `DNSConfig`, ten seconds of grace.
+fn said(spec: &Value) -> Value {
+    match spec {
+        Value::Object(map) => {
+            let kept = map.iter().filter(|(key, _)| *key != "StopGracePeriod");
+            kept.map(|(key, value)| (key.clone(), said(value)))
+                .filter(|(_, v)| !is_empty(v))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        }
+        other => other.clone(),
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Object(map) => map.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
 }
 
 fn condition(service: &Service) -> &str {
