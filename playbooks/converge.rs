@@ -10,10 +10,10 @@ use serde_json::Value;
 /// - An update that was rolled back or paused is a failure, not a success.
 /// - A finished job is done: nothing has to run.
 /// - Tasks of an older definition do not count.
-pub fn judge(view: &SwarmView, tasks: &[Task], compose: &Compose) -> Check {
+pub fn judge(view: &SwarmView, compose: &Compose) -> Check {
     let mut waits = Vec::new();
     for wanted in &compose.services {
-        match service(view, tasks, compose, wanted) {
+        match service(view, compose, wanted) {
             Check::True => {}
             Check::Failed(failure) => return Check::Failed(failure),
             other => waits.push(other.reason().to_owned()),
@@ -23,8 +23,8 @@ pub fn judge(view: &SwarmView, tasks: &[Task], compose: &Compose) -> Check {
 }
 
 /// The names of the stack's services that are not true.
-pub fn unwell(view: &SwarmView, tasks: &[Task], compose: &Compose) -> Vec<String> {
-    let ill = |w: &&Wanted| service(view, tasks, compose, w) != Check::True;
+pub fn unwell(view: &SwarmView, compose: &Compose) -> Vec<String> {
+    let ill = |w: &&Wanted| service(view, compose, w) != Check::True;
     compose.services.iter().filter(ill).map(|w| full(compose, w)).collect()
 }
 
@@ -32,12 +32,12 @@ fn full(compose: &Compose, wanted: &Wanted) -> String {
     format!("{}_{}", compose.name, wanted.name)
 }
 
-fn service(view: &SwarmView, tasks: &[Task], compose: &Compose, wanted: &Wanted) -> Check {
+fn service(view: &SwarmView, compose: &Compose, wanted: &Wanted) -> Check {
     let name = full(compose, wanted);
     let Some(service) = view.services.iter().find(|s| s.spec.name == name) else {
         return Check::Not(format!("{name} is not there"));
     };
-    let mine: Vec<&Task> = tasks.iter().filter(|t| t.service_id == service.id).collect();
+    let mine: Vec<&Task> = view.tasks.iter().filter(|t| t.service_id == service.id).collect();
     let error = last_error(view, &name, &mine);
     let with_error = |text: String| match &error {
         Some(error) => format!("{text}: {error}"),
@@ -116,32 +116,8 @@ fn job(service: &Service, mine: &[&Task], name: &str, with: impl Fn(String) -> S
 /// Whether the task runs the service's present definition.
 fn is_current(task: &Task, service: &Service) -> bool {
     let wanted = &service.spec.task_template;
-    said(&task.spec.container_spec) == said(&wanted.container_spec)
+    task.spec.container_spec == wanted.container_spec
         && task.spec.force_update == wanted.force_update
-}
-
-/// A container's definition without what says nothing. `docker service inspect` fills the defaults
-/// of swarmkit in, which a task's own copy lacks: an empty `DNSConfig`, ten seconds of grace.
-fn said(spec: &Value) -> Value {
-    match spec {
-        Value::Object(map) => {
-            let kept = map.iter().filter(|(key, _)| *key != "StopGracePeriod");
-            kept.map(|(key, value)| (key.clone(), said(value)))
-                .filter(|(_, v)| !is_empty(v))
-                .collect::<serde_json::Map<_, _>>()
-                .into()
-        }
-        other => other.clone(),
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        _ => false,
-    }
 }
 
 fn condition(service: &Service) -> &str {

@@ -1,7 +1,6 @@
 //! Health checks of the user's own stacks: what their author calls healthy.
 
 use crate::cx::Cx;
-use crate::docker::tasks;
 use crate::step::{Check, Step};
 use blueprints::{Health, Probe};
 use providers::{Cmd, quote};
@@ -68,9 +67,8 @@ async fn ask(cx: &Cx, stack: &str, probe: &Probe) -> Result<Check, Check> {
             let name = format!("{stack}_{service}");
             let found = view.services.iter().find(|s| s.spec.name == name);
             let id = found.map(|s| s.id.clone()).unwrap_or_default();
-            let tasks = tasks(cx, &view.manager, stack).await.map_err(Check::Not)?;
             let runs = |t: &&crate::docker::Task| t.service_id == id && t.status.state == "running";
-            let running = tasks.iter().filter(runs).count() as u64;
+            let running = view.tasks.iter().filter(runs).count() as u64;
             Check::when(running >= *count, format!("{running} of {count} tasks of {name} run"))
         }
     })

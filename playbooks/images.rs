@@ -56,13 +56,17 @@ pub(crate) fn brought(lab: &Lab) -> Result<BTreeSet<String>, Failure> {
 
 fn loaded(host: &str, archive: &Archive) -> Step {
     let name = archive.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut check = String::new();
+    // One call for all: the command costs a third of a second on an emulated machine.
+    let tags: Vec<String> = archive.images.iter().map(|(tag, _)| quote(tag)).collect();
+    let mut check = format!(
+        "all=$(docker image inspect -f '{{{{.Id}}}}' {} 2>/dev/null) || {{ echo 'it is not loaded'; exit 1; }}\nset -- $all\n",
+        tags.join(" ")
+    );
     for (tag, ids) in &archive.images {
         check.push_str(&format!(
-            "i=$(docker image inspect -f '{{{{.Id}}}}' {tag} 2>/dev/null) || {{ echo {tag} is not there; exit 1; }}\n\
-             case $i in {}) ;; *) echo {tag} is another image; exit 1;; esac\n",
+            "case $1 in {}) shift;; *) echo {} is another image; exit 1;; esac\n",
             ids.join("|"),
-            tag = quote(tag),
+            quote(tag),
         ));
     }
     let (host_name, path) = (host.to_owned(), archive.path.clone());

@@ -5,7 +5,7 @@
 
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::Cx;
-use crate::docker::{Service, SwarmView, no_manager, tasks};
+use crate::docker::{Service, SwarmView, no_manager};
 use crate::step::{Check, Failure, Step, Trouble, tail};
 use crate::{converge, etcd, health};
 use blueprints::{Lab, StackKind};
@@ -146,10 +146,7 @@ fn converged(compose: &Arc<Compose>, within: Duration) -> Step {
                 if !view.services.iter().any(|s| s.stack() == compose.name) {
                     return Check::Unknown("it is not deployed yet".to_owned());
                 }
-                match tasks(&cx, &view.manager, &compose.name).await {
-                    Ok(tasks) => converge::judge(&view, &tasks, &compose),
-                    Err(why) => Check::Not(why),
-                }
+                converge::judge(&view, &compose)
             }
         })
         .diagnose(move |cx| {
@@ -161,9 +158,8 @@ fn converged(compose: &Arc<Compose>, within: Duration) -> Step {
 /// The last log lines of the services that do not run.
 async fn last_words(cx: &Cx, compose: &Compose) -> Option<String> {
     let view = cx.swarm().await.ok()?;
-    let tasks = tasks(cx, &view.manager, &compose.name).await.ok()?;
     let mut shown = String::new();
-    for service in converge::unwell(&view, &tasks, compose) {
+    for service in converge::unwell(&view, compose) {
         let name = quote(&service);
         let cmd = Cmd::new(format!("timeout 12 docker service logs --raw --tail 20 {name} 2>&1"));
         let logs = cx.run(&view.manager, &cmd).await.ok()?.out();

@@ -34,7 +34,7 @@ const OWN: &str = "  - own:
       health:
         - { http: \"http://web:8080/health\", network: traefik, expect: 200, within: 2m }
         - { tcp: \"web:8080\", network: traefik }
-        - { replicas: { service: web, count: 2 } }
+        - { service: web, replicas: 2 }
         - { check: \"docker service ls --filter name=own_web -q | grep -q .\" }
 ";
 
