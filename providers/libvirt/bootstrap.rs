@@ -64,11 +64,10 @@ const DEBIAN: [&str; 10] = [
 ];
 
 /// What tells one build from another: the inputs and the recipe.
-pub fn key(inputs: &Bootstrap) -> String {
+fn key(inputs: &Bootstrap) -> String {
     let mut digest = Sha256::new();
-    digest.update(serde_json::to_vec(inputs).unwrap_or_default());
+    digest.update(arguments(inputs, Path::new(""), Path::new("")).join("\n"));
     digest.update(SCRIPT);
-    digest.update(include_str!("bootstrap.rs"));
     digest.finalize().iter().take(16).map(|b| format!("{b:02x}")).collect()
 }
 
@@ -265,4 +264,55 @@ fn used(folder: &Path) -> std::io::Result<u64> {
         }
     }
     Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    fn inputs(suite: &str) -> Bootstrap {
+        Bootstrap { suite: suite.to_owned(), mirror: None, packages: vec!["docker.io".to_owned()] }
+    }
+
+    #[test]
+    fn what_mmdebstrap_is_asked_for() {
+        let mirror = Some("http://mirror.example/debian".to_owned());
+        let inputs = Bootstrap { mirror, ..inputs("trixie") };
+        let asked =
+            arguments(&inputs, Path::new("/work dir/customize"), Path::new("/work dir/root"));
+        insta::assert_snapshot!(asked.join("\n"));
+    }
+
+    #[test]
+    fn a_build_is_known_by_its_inputs() {
+        let one = inputs("trixie");
+        assert_eq!(key(&one), key(&one.clone()));
+        assert_ne!(key(&one), key(&inputs("bookworm")));
+        assert_ne!(key(&one), key(&Bootstrap { packages: Vec::new(), ..one.clone() }));
+        assert_eq!(kernel("noble"), "linux-image-virtual");
+    }
+
+    #[tokio::test]
+    async fn commands_tell_and_fail_with_their_own_words() {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell: Tell = {
+            let told = told.clone();
+            Arc::new(move |line| told.lock().expect("no panic").push(line))
+        };
+        let sh = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let minute = Duration::from_secs(60);
+        run(sh("echo 'I: working' >&2"), "tool", minute, &tell).await.expect("it ends well");
+        assert_eq!(*told.lock().expect("no panic"), ["tool: working"]);
+        let error = run(sh("echo 'E: no space' >&2; exit 3"), "tool", minute, &tell).await;
+        let error = error.expect_err("it failed");
+        assert!(error.contains("exit status: 3") && error.contains("E: no space"), "{error}");
+        let moment = Duration::from_millis(50);
+        let error = run(sh("exec sleep 60"), "tool", moment, &tell).await;
+        assert_eq!(error, Err("`tool` did not end within its bound".to_owned()));
+    }
 }

@@ -181,3 +181,52 @@ fn source(volume: &Volume) -> Element {
 fn hvm() -> Element {
     el("type").text("hvm")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::libvirt::tag::Role;
+
+    fn xml(cpu: Cpu, kernel: Option<&Kernel>, console: Option<&str>) -> String {
+        let volume = |name: &str| Volume { pool: "default".to_owned(), name: name.to_owned() };
+        let (disk, seed) =
+            (volume("lab-node1-1a2b3c4d.qcow2"), volume("lab-node1-1a2b3c4d-seed.iso"));
+        let tag = Tag {
+            host: Some("node1".to_owned()),
+            host_key: Some("ssh-ed25519 AAAA".to_owned()),
+            disk: Some(40 << 30),
+            volumes: vec![disk.clone(), seed.clone()],
+            ..Tag::new("lab", Role::Machine)
+        };
+        let machine = Machine { cpus: 2, memory: 4 << 30, disk: 40 << 30 };
+        guest(&Guest {
+            name: "lab-node1",
+            uuid: "1a2b3c4d-0000-4000-8000-000000000000",
+            tag: &tag,
+            cpu,
+            machine,
+            kernel,
+            disk: &disk,
+            seed: &seed,
+            network: "lab & co",
+            mac: "52:54:00:01:02:03",
+            console,
+        })
+        .to_string()
+    }
+
+    #[test]
+    fn an_emulated_guest_with_a_kernel() {
+        let kernel = Kernel {
+            kernel: "/pool/kernel".to_owned(),
+            initrd: "/pool/initrd".to_owned(),
+            cmdline: "root=/dev/vda \"<&>\"".to_owned(),
+        };
+        insta::assert_snapshot!(xml(Cpu::Emulated, Some(&kernel), Some("/pool/console.log")));
+    }
+
+    #[test]
+    fn a_kvm_guest_with_a_boot_loader() {
+        insta::assert_snapshot!(xml(Cpu::Kvm, None, None));
+    }
+}

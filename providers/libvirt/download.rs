@@ -78,3 +78,59 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    /// Serves one answer, whatever is asked, on loopback.
+    async fn serve(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/image", listener.local_addr().expect("an address"));
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut asked = [0; 4096];
+                let _ = stream.read(&mut asked).await;
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        url
+    }
+
+    /// Of the text `image`.
+    const SHA256: &str = "6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d";
+
+    async fn get(answer: &'static str, sha256: &str) -> (Result<Vec<u8>, String>, usize) {
+        let cache = tempfile::tempdir().expect("a folder");
+        let tell: Tell = Arc::new(|_| {});
+        let got = fetch(&serve(answer).await, sha256, cache.path(), &tell).await;
+        let left = std::fs::read_dir(cache.path()).map_or(0, Iterator::count);
+        let got = got.map_err(|e| e.to_string());
+        (got.map(|path| std::fs::read(path).expect("it is there")), left)
+    }
+
+    #[tokio::test]
+    async fn an_image_is_kept_only_whole_and_right() {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nimage";
+        assert_eq!(get(answer, SHA256).await, (Ok(b"image".to_vec()), 1));
+        let (wrong, left) = get(answer, &"0".repeat(64)).await;
+        assert!(wrong.is_err_and(|e| e.contains(SHA256)) && left == 0);
+        let (cut, left) = get("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nimage", SHA256).await;
+        assert!(cut.is_err() && left == 0);
+        let (gone, left) = get("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", SHA256).await;
+        assert!(gone.is_err_and(|e| e.contains("404")) && left == 0);
+    }
+
+    #[tokio::test]
+    async fn an_image_that_is_there_is_not_asked_for() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let place = cache.path().join(format!("{SHA256}.img"));
+        std::fs::write(&place, "image").expect("it is written");
+        let tell: Tell = Arc::new(|_| {});
+        let got = fetch("http://127.0.0.1:1/", SHA256, cache.path(), &tell).await;
+        assert_eq!(got.ok(), Some(place));
+    }
+}

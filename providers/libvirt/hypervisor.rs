@@ -1,26 +1,21 @@
-//! The connection to libvirt, and what is done with volumes. Everything here blocks.
+//! The connection to libvirt, and what carries the lab's tag there. Everything here blocks.
 
-use super::tag::{Role, Tag, Volume};
+use super::tag::{Role, Tag};
+use super::volume::CONSOLE;
 use super::xml::{Element, el};
 use crate::ProviderError;
-use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use virt::connect::Connect;
 use virt::domain::Domain;
 use virt::error::{Error, ErrorNumber};
 use virt::network::Network;
-use virt::storage_pool::StoragePool;
-use virt::storage_vol::StorageVol;
-use virt::stream::Stream;
 use virt::sys;
-
-/// One send of an upload: libvirt's own limit for a stream message is a little above.
-const CHUNK: usize = 256 * 1024;
 
 /// A lab's view of a hypervisor. Cheap to clone: clones share the connection.
 #[derive(Clone)]
 pub struct Hypervisor {
-    uri: String,
+    /// Where it is.
+    pub uri: String,
     connection: Arc<Mutex<Connect>>,
     /// The lab whose tag is looked for.
     pub lab: String,
@@ -136,94 +131,6 @@ impl Hypervisor {
         xml.map(|xml| Ok((network, parse(&xml, &doing())?))).transpose()
     }
 
-    /// The pool of this name.
-    pub fn pool(&self, name: &str) -> Result<StoragePool, ProviderError> {
-        let pool = self.connection()?.lookup_storage_pool_by_name(name);
-        let pool = pool.doing(|| format!("find storage pool `{name}`")).map_err(|e| ProviderError {
-            hint: Some(format!(
-                "make it: `virsh -c {} pool-define-as {name} dir --target /var/lib/libvirt/images && \
-                 virsh -c {} pool-start {name}`",
-                self.uri, self.uri
-            )),
-            ..e
-        })?;
-        if !pool.is_active().unwrap_or(false) {
-            return Err(ProviderError {
-                doing: format!("find storage pool `{name}`"),
-                cause: "it is not active".to_owned(),
-                hint: Some(format!("start it: `virsh -c {} pool-start {name}`", self.uri)),
-            });
-        }
-        Ok(pool)
-    }
-
-    /// The folder in which the pool's volumes lie as files, where they do.
-    pub fn folder(&self, name: &str) -> Result<Option<String>, ProviderError> {
-        let doing = || format!("read storage pool `{name}`");
-        let xml = parse(&self.pool(name)?.xml_desc(0).doing(doing)?, &doing())?;
-        let files = matches!(xml.get("type"), Some("dir" | "fs" | "netfs"));
-        Ok(xml.at("target/path").filter(|_| files).map(|p| p.text.clone()))
-    }
-
-    /// The volume, where it exists.
-    pub fn volume(&self, volume: &Volume) -> Result<Option<StorageVol>, ProviderError> {
-        let pool = self.pool(&volume.pool)?;
-        absent(pool.lookup_storage_vol_by_name(&volume.name), || {
-            format!("find volume `{}`", volume.name)
-        })
-    }
-
-    /// Makes a volume from its XML; the pool's other volumes are left as they are.
-    pub fn create_volume(&self, pool: &str, xml: &Element) -> Result<StorageVol, ProviderError> {
-        let name = xml.at("name").map_or("", |n| n.text.as_str());
-        StorageVol::create_xml(&self.pool(pool)?, &xml.to_string(), 0)
-            .doing(|| format!("make volume `{name}`"))
-    }
-
-    /// Makes a volume and fills it with what the reader gives, which must be so many bytes.
-    pub fn upload(
-        &self,
-        pool: &str,
-        xml: &Element,
-        size: u64,
-        content: &mut dyn Read,
-    ) -> Result<(), ProviderError> {
-        let made = self.create_volume(pool, xml)?;
-        // The test driver keeps no bytes and refuses them.
-        if self.is_test() {
-            return Ok(());
-        }
-        send(&self.connection()?, &made, size, content).map_err(|cause| ProviderError {
-            doing: format!("upload volume `{}`", xml.at("name").map_or("", |n| n.text.as_str())),
-            cause,
-            hint: None,
-        })
-    }
-
-    /// The content of a volume, at most so many bytes from its end.
-    pub fn tail(&self, volume: &Volume, bytes: u64) -> Result<Vec<u8>, ProviderError> {
-        let Some(found) = self.volume(volume)? else { return Ok(Vec::new()) };
-        let doing = || format!("read volume `{}`", volume.name);
-        let stream = Stream::new(&self.connection()?, 0).doing(doing)?;
-        found.download(&stream, 0, 0, 0).doing(doing)?;
-        let (mut content, mut chunk) = (Vec::new(), vec![0; CHUNK]);
-        loop {
-            match stream.recv(&mut chunk).doing(doing)? {
-                n if n > 0 => content.extend_from_slice(&chunk[..n as usize]),
-                _ => break,
-            }
-        }
-        stream.finish().doing(doing)?;
-        let from = content.len().saturating_sub(usize::try_from(bytes).unwrap_or(usize::MAX));
-        Ok(content.split_off(from))
-    }
-
-    /// Deletes a volume; gone already is fine.
-    pub fn delete_volume(&self, volume: &Volume) -> Result<(), ProviderError> {
-        let Some(found) = self.volume(volume)? else { return Ok(()) };
-        absent(found.delete(0), || format!("delete volume `{}`", volume.name)).map(drop)
-    }
-
     /// Stops a domain, deletes its volumes, and forgets it, in this order: cut off anywhere,
     /// what is left is still reachable from the domain.
     pub fn remove(&self, tagged: &Tagged) -> Result<(), ProviderError> {
@@ -239,6 +146,9 @@ impl Hypervisor {
         }
         for volume in &tagged.tag.volumes {
             self.delete_volume(volume)?;
+            if volume.name.ends_with(CONSOLE) {
+                self.delete_rotated(volume)?;
+            }
         }
         if absent(tagged.domain.is_persistent(), doing)? != Some(true) {
             return Ok(());
@@ -249,18 +159,6 @@ impl Hypervisor {
             | if self.is_test() { 0 } else { sys::VIR_DOMAIN_UNDEFINE_NVRAM | sys::VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA };
         absent(tagged.domain.undefine_flags(flags), doing).map(drop)
     }
-}
-
-/// The XML of a new volume of this capacity.
-pub fn volume_xml(name: &str, format: &str, capacity: u64, private: bool) -> Element {
-    let mut target = el("target").child(el("format").attr("type", format));
-    if private {
-        target = target.child(el("permissions").child(el("mode").text("0600")));
-    }
-    el("volume")
-        .child(el("name").text(name))
-        .child(el("capacity").attr("unit", "bytes").text(capacity))
-        .child(target)
 }
 
 /// Replaces the tag in a domain's XML.
@@ -323,36 +221,4 @@ fn connect(uri: &str) -> Result<Connect, ProviderError> {
         )),
         ..e
     })
-}
-
-fn send(
-    connection: &Connect,
-    volume: &StorageVol,
-    size: u64,
-    content: &mut dyn Read,
-) -> Result<(), String> {
-    let said = |e: Error| e.message().trim().to_owned();
-    let stream = Stream::new(connection, 0).map_err(said)?;
-    volume.upload(&stream, 0, size, 0).map_err(said)?;
-    let (mut chunk, mut sent) = (vec![0; CHUNK], 0);
-    loop {
-        let read = match content.read(&mut chunk) {
-            Ok(0) if sent == size => return stream.finish().map_err(said),
-            Ok(n) if n > 0 && sent + n as u64 <= size => n,
-            Ok(_) => {
-                let _ = stream.abort();
-                return Err(format!("its content is not of {size} bytes"));
-            }
-            Err(e) => {
-                let _ = stream.abort();
-                return Err(format!("its content can't be read: {e}"));
-            }
-        };
-        let mut rest = &chunk[..read];
-        while !rest.is_empty() {
-            let n = stream.send(rest).map_err(said)?;
-            rest = &rest[usize::try_from(n).unwrap_or(0)..];
-        }
-        sent += read as u64;
-    }
 }

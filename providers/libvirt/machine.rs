@@ -1,19 +1,20 @@
 //! One machine: found, made, started, by its tagged domain.
 
 use super::clone;
+use super::disks::{Parts, copy, copy_raw};
 use super::domain::{self, Cpu, Guest};
-use super::hypervisor::{Doing, Hypervisor, Tagged, absent, volume_xml};
+use super::hypervisor::{Doing, Hypervisor, Tagged, absent};
 use super::network;
 use super::seed::{self, Seed};
-use super::tag::{Role, Tag, Volume};
-use super::template::{self, Base};
-use super::xml::{Element, el};
+use super::tag::{Role, Tag};
+use super::template;
+use super::volume::{CONSOLE, volume_xml};
+use super::xml::Element;
 use crate::{Access, Machine, ProviderError, State};
-use blueprints::{CloneKind, Host, Lab, Libvirt};
+use blueprints::{Host, Lab, Libvirt};
 use ipnet::Ipv4Net;
 use std::net::IpAddr;
 use virt::domain::Domain;
-use virt::storage_vol::StorageVol;
 use virt::sys;
 
 /// A host's name at the hypervisor.
@@ -44,7 +45,7 @@ pub fn find(
     };
     let mac = xml.at("devices/interface/mac").and_then(|m| m.get("address")).unwrap_or_default();
     let address = if running { address(&domain, mac, host, subnet) } else { None };
-    let state = state(hypervisor, host, &xml, &tag)?;
+    let state = state(hypervisor, host, &xml, &tag, running)?;
     Ok(Some(Machine { state, running, address, host_key: tag.host_key }))
 }
 
@@ -53,14 +54,15 @@ fn state(
     host: &Host,
     xml: &Element,
     tag: &Tag,
+    running: bool,
 ) -> Result<State, ProviderError> {
     if !tag.ready {
         return Ok(State::Wrong("it is half made".to_owned()));
     }
-    let Some(disk) = disks(hypervisor, tag)?.into_iter().next() else {
+    // A running machine has its disk; this is asked often, and of many machines at once.
+    if !running && !has_disk(hypervisor, tag)? {
         return Ok(State::Wrong("its disk is gone".to_owned()));
-    };
-    let capacity = disk.info().doing(|| "read a disk's size".to_owned())?.capacity;
+    }
     // libvirt keeps memory in KiB, rounded up.
     let kib = |bytes: u64| bytes.div_ceil(1024);
     let number = |path: &str| xml.at(path).and_then(|e| e.text.parse::<u64>().ok());
@@ -68,7 +70,7 @@ fn state(
     let sizes = [
         ("CPUs", number("vcpu"), u64::from(wanted.cpus)),
         ("KiB of memory", number("memory"), kib(wanted.memory)),
-        ("bytes of disk", Some(capacity), wanted.disk),
+        ("bytes of disk", tag.disk, wanted.disk),
     ];
     let differs = sizes.iter().find(|(_, is, should)| *is != Some(*should));
     Ok(match differs {
@@ -81,9 +83,10 @@ fn state(
     })
 }
 
-/// The root disk, where it exists: the first of the volumes.
-fn disks(hypervisor: &Hypervisor, tag: &Tag) -> Result<Option<StorageVol>, ProviderError> {
-    tag.volumes.first().map_or(Ok(None), |disk| hypervisor.volume(disk))
+/// Whether the root disk exists: the first of the volumes.
+fn has_disk(hypervisor: &Hypervisor, tag: &Tag) -> Result<bool, ProviderError> {
+    let Some(disk) = tag.volumes.first() else { return Ok(false) };
+    Ok(hypervisor.volume(disk)?.is_some())
 }
 
 /// The address of the interface with this MAC: lease, then agent, then ARP.
@@ -139,7 +142,7 @@ pub fn create(
     let old = hypervisor.own(&name, Role::Machine)?;
     if let Some(old) = &old
         && old.tag.ready
-        && disks(hypervisor, &old.tag)?.is_some()
+        && has_disk(hypervisor, &old.tag)?
     {
         return Ok(());
     }
@@ -170,6 +173,7 @@ pub fn create(
     let mut tag = Tag {
         host: Some(host.name.clone()),
         host_key: Some(key.public.clone()),
+        disk: Some(host.machine.disk),
         volumes: parts.volumes.clone(),
         ..Tag::new(&lab.name, Role::Machine)
     };
@@ -221,105 +225,6 @@ pub fn create(
     hypervisor.retag(&domain, &name, &tag)
 }
 
-/// A machine's volumes and where its files lie.
-struct Parts {
-    /// Disk, seed, console; then a clone's further disks; then its nvram.
-    volumes: Vec<Volume>,
-    console: Option<String>,
-    nvram: Option<(Volume, String)>,
-}
-
-impl Parts {
-    fn new(
-        hypervisor: &Hypervisor,
-        name: &str,
-        uuid: &str,
-        base: &Base,
-    ) -> Result<Self, ProviderError> {
-        // The uuid's head keeps names apart from volumes that others made.
-        let stem = format!("{name}-{}", &uuid[..8]);
-        let volume =
-            |end: &str| Volume { pool: hypervisor.pool.clone(), name: format!("{stem}{end}") };
-        let folder = hypervisor.folder(&hypervisor.pool)?;
-        let path =
-            |v: &Volume| folder.as_ref().map(|f| format!("{}/{}", f.trim_end_matches('/'), v.name));
-        let mut volumes = [".qcow2", "-seed.iso", CONSOLE].map(volume).to_vec();
-        let console = path(&volumes[2]);
-        let mut nvram = None;
-        if let Some(source) = &base.source {
-            volumes.extend((1..=source.disks.len()).map(|n| volume(&format!("-{n}.qcow2"))));
-            if source.nvram.is_some() {
-                let copy = volume("-nvram.fd");
-                let path = path(&copy).ok_or_else(|| ProviderError {
-                    doing: format!("copy the nvram for `{name}`"),
-                    cause: format!("pool `{}` has no files", hypervisor.pool),
-                    hint: Some("use a pool of type `dir`".to_owned()),
-                })?;
-                volumes.push(copy.clone());
-                nvram = Some((copy, path));
-            }
-        }
-        Ok(Self { volumes, console, nvram })
-    }
-
-    fn disk(&self) -> &Volume {
-        &self.volumes[0]
-    }
-
-    fn seed(&self) -> &Volume {
-        &self.volumes[1]
-    }
-
-    fn others(&self) -> &[Volume] {
-        &self.volumes[3..self.volumes.len() - usize::from(self.nvram.is_some())]
-    }
-}
-
-/// How the name of a console's volume ends.
-const CONSOLE: &str = "-console.log";
-
-/// An exact copy of a small volume.
-fn copy_raw(hypervisor: &Hypervisor, to: &Volume, from: &Volume) -> Result<(), ProviderError> {
-    let (source, format, capacity) = template::image(hypervisor, from)?;
-    let xml = volume_xml(&to.name, &format, capacity, true);
-    StorageVol::create_xml_from(&hypervisor.pool(&to.pool)?, &xml.to_string(), &source, 0)
-        .map(drop)
-        .doing(|| format!("copy volume `{}` to `{}`", from.name, to.name))
-}
-
-/// A volume over another, or a copy of it; at least as large, grown to a size.
-fn copy(
-    hypervisor: &Hypervisor,
-    volume: &Volume,
-    source: &Volume,
-    clone: CloneKind,
-    size: Option<u64>,
-) -> Result<(), ProviderError> {
-    let doing = || format!("make volume `{}` from `{}`", volume.name, source.name);
-    let (from, format, capacity) = template::image(hypervisor, source)?;
-    let size = size.unwrap_or(capacity);
-    match clone {
-        CloneKind::Linked => {
-            let backing = el("backingStore")
-                .child(el("path").text(from.path().doing(doing)?))
-                .child(el("format").attr("type", format));
-            let xml = volume_xml(&volume.name, "qcow2", size, false).child(backing);
-            hypervisor.create_volume(&volume.pool, &xml)?;
-        }
-        CloneKind::Full => {
-            let xml = volume_xml(&volume.name, "qcow2", size, false);
-            let pool = hypervisor.pool(&volume.pool)?;
-            let made =
-                StorageVol::create_xml_from(&pool, &xml.to_string(), &from, 0).doing(doing)?;
-            // Some drivers copy the source's size along; the test driver can't resize.
-            if made.info().doing(doing)?.capacity < size && !hypervisor.is_test() {
-                made.resize(size, 0).doing(|| format!("grow volume `{}`", volume.name))?;
-            }
-        }
-    }
-    Ok(())
-}
-
 fn stop(tagged: &Tagged, name: &str) -> Result<(), ProviderError> {
     let doing = || format!("stop domain `{name}`");
     if absent(tagged.domain.is_active(), doing)? == Some(true) {
@@ -358,4 +263,33 @@ pub fn console(hypervisor: &Hypervisor, host: &Host) -> Option<String> {
     let text = hypervisor.tail(log, TAIL).ok()?;
     let text = String::from_utf8_lossy(&text).replace('\r', "");
     (!text.trim().is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_to_talk_to() {
+        let lab: Option<Ipv4Net> = "10.20.30.0/24".parse().ok();
+        let loopback: Option<Ipv4Net> = "127.5.0.0/16".parse().ok();
+        let cases = [
+            (lab, None, "fe80::1 2001:db8::1 10.20.30.7 172.17.0.1", "10.20.30.7"),
+            (lab, Some("10.20.30.9"), "10.20.30.7 10.20.30.9", "10.20.30.9"),
+            (lab, Some("10.20.30.9"), "10.20.30.7", "10.20.30.7"),
+            (lab, None, "127.0.0.1 169.254.1.1 2001:db8::1 10.99.0.1", "-"),
+            (loopback, None, "127.0.0.1 127.5.0.3", "127.5.0.3"),
+            (None, None, "127.0.0.1 169.254.1.1 ::1 fe80::1 0.0.0.0", "-"),
+            (None, None, "2001:db8::1 10.99.0.1", "10.99.0.1"),
+            (None, None, "fe80::1 2001:db8::1", "2001:db8::1"),
+            (lab, None, "", "-"),
+        ];
+        for (subnet, fixed, found, expected) in cases {
+            let found: Vec<IpAddr> =
+                found.split_whitespace().map(|a| a.parse().expect("an address")).collect();
+            let fixed = fixed.map(|f| f.parse().expect("an address"));
+            let chosen = choose(&found, fixed, subnet);
+            assert_eq!(chosen.map_or("-".to_owned(), |a| a.to_string()), expected, "{found:?}");
+        }
+    }
 }

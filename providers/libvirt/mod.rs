@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod clone;
+mod disks;
 mod domain;
 mod download;
 mod hypervisor;
@@ -13,6 +14,7 @@ mod tag;
 mod template;
 #[cfg(test)]
 mod tests;
+mod volume;
 mod xml;
 
 use crate::{Access, Machine, Owned, OwnedKind, Provider, ProviderError, Shared, State};
@@ -22,6 +24,7 @@ use domain::Cpu;
 use hypervisor::Hypervisor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tag::Role;
 use tokio::sync::Mutex;
@@ -46,6 +49,8 @@ pub struct Libvirt {
     network: network::Wanted,
     cache: PathBuf,
     tell: Tell,
+    /// Whether the network is seen to be the lab's own.
+    own_network: Arc<AtomicBool>,
     /// What the probe found out in this process, with the reason.
     probed: Mutex<Option<(Cpu, String)>>,
 }
@@ -80,6 +85,7 @@ impl Libvirt {
             spec,
             cache: cache.to_owned(),
             tell,
+            own_network: Arc::default(),
             probed: Mutex::new(None),
         })
     }
@@ -182,9 +188,13 @@ impl Provider for Libvirt {
     }
 
     async fn find(&self, host: &Host) -> Result<Option<Machine>, ProviderError> {
-        let (host, spec) = (host.clone(), self.spec.clone());
+        let (host, spec, own) = (host.clone(), self.spec.clone(), self.own_network.clone());
         self.call(format!("find machine `{}`", host.name), CALL, move |h| {
-            let own = network::is_own(h, &spec.network)?;
+            // Asked once: a network never becomes somebody else's.
+            let own = own.load(Relaxed) || {
+                own.store(network::is_own(h, &spec.network)?, Relaxed);
+                own.load(Relaxed)
+            };
             machine::find(h, &host, own.then_some(spec.subnet))
         })
         .await

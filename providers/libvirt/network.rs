@@ -250,3 +250,52 @@ fn subnet(xml: &Element) -> Option<Ipv4Net> {
     };
     Some(net.trunc())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(subnet: &str) -> Wanted {
+        let subnet: Ipv4Net = subnet.parse().expect("a subnet");
+        Wanted {
+            name: "lab".to_owned(),
+            domain: "lab.test".to_owned(),
+            subnet,
+            gateway: subnet.hosts().next().expect("an address"),
+            fixed: vec![(mac("lab", "node1"), "node1".to_owned(), [10, 20, 30, 11].into())],
+        }
+    }
+
+    #[test]
+    fn a_network_with_nat() {
+        insta::assert_snapshot!(wanted("10.20.30.0/24").xml("lab"));
+    }
+
+    #[test]
+    fn loopback_addresses_are_not_forwarded() {
+        let xml = wanted("127.9.0.0/16").xml("lab");
+        assert_eq!(xml.at("forward"), None);
+        assert_eq!(subnet(&xml), "127.9.0.0/16".parse().ok());
+    }
+
+    #[test]
+    fn dhcp_gives_out_all_but_the_hypervisors_own() {
+        let ends = |net: &str| {
+            let (first, last) = range(net.parse().expect("a subnet"));
+            format!("{first} {last}")
+        };
+        assert_eq!(ends("10.20.30.0/24"), "10.20.30.2 10.20.30.254");
+        assert_eq!(ends("10.20.30.64/29"), "10.20.30.66 10.20.30.70");
+        assert_eq!(ends("127.0.0.0/16"), "127.0.0.2 127.0.255.254");
+        // libvirt takes no larger range.
+        assert_eq!(ends("127.0.0.0/8"), "127.0.0.2 127.1.0.0");
+    }
+
+    #[test]
+    fn a_host_has_the_same_mac_at_every_try() {
+        assert_eq!(mac("lab", "node1"), mac("lab", "node1"));
+        assert_ne!(mac("lab", "node1"), mac("lab", "node2"));
+        assert_ne!(mac("lab", "node1"), mac("lab2", "node1"));
+        assert!(mac("lab", "node1").starts_with("52:54:00:"));
+    }
+}

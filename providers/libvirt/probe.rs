@@ -6,9 +6,10 @@
 //! guest code instead of running it fails there. It switches itself off where all went well.
 
 use super::domain::{self, Cpu};
-use super::hypervisor::{Doing, Hypervisor, Tagged, volume_xml};
+use super::hypervisor::{Doing, Hypervisor, Tagged};
 use super::seed;
 use super::tag::{Role, Tag, Volume};
+use super::volume::volume_xml;
 use super::xml::el;
 use crate::ProviderError;
 use std::thread::sleep;

@@ -176,3 +176,75 @@ pub fn image(files: &[(&str, String)]) -> Result<Vec<u8>, ProviderError> {
     let written = IsoImageWriter::create(Cursor::new(room), input, options);
     Ok(written.map_err(|e| failed(e.to_string()))?.into_inner())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seed_files(user: &str) -> String {
+        let access = Access {
+            authorized: vec!["ssh-ed25519 AAAA o'p \"<&>\"".to_owned()],
+            user: user.to_owned(),
+        };
+        let key = HostKey {
+            private: "PRIVATE\nKEY\n".to_owned(),
+            public: "ssh-ed25519 BBBB".to_owned(),
+            kind: "ed25519",
+        };
+        let seed = Seed {
+            instance: "1a2b3c4d-0000-4000-8000-000000000000",
+            host: "node1",
+            domain: "lab.test",
+            mac: "52:54:00:01:02:03",
+            access: &access,
+            key: &key,
+        };
+        files(&seed).map(|(name, text)| format!("== {name}\n{text}")).concat()
+    }
+
+    #[test]
+    fn a_seed_for_root() {
+        insta::assert_snapshot!(seed_files("root"));
+    }
+
+    #[test]
+    fn a_seed_for_a_user_with_sudo() {
+        insta::assert_snapshot!(seed_files("ops"));
+    }
+
+    #[test]
+    fn the_image_is_what_cloud_init_looks_for() {
+        let big = "x".repeat(100_000);
+        let image = image(&[("meta-data", "{}\n".to_owned()), ("user-data", big.clone())]);
+        let image = image.expect("it is made");
+        // The primary volume descriptor and its label: ECMA-119, 8.4.
+        assert_eq!(&image[0x8001..0x8006], b"CD001");
+        assert_eq!(&image[0x8028..0x8028 + 6], b"CIDATA");
+        let text = String::from_utf8_lossy(&image);
+        assert!(text.contains("meta-data") && text.contains("user-data") && text.contains(&big));
+    }
+
+    #[test]
+    fn host_keys_are_new_or_the_given_one() {
+        let (one, two) = (host_key(None).expect("a key"), host_key(None).expect("a key"));
+        assert_ne!(one.public, two.public);
+        assert_eq!(one.public.split(' ').count(), 2, "no comment: {}", one.public);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        std::fs::write(&path, &one.private).expect("it is written");
+        let given = host_key(Some(&path)).expect("it is read");
+        assert_eq!((given.public, given.private), (one.public, one.private));
+        std::fs::write(&path, "no key").expect("it is written");
+        let error = host_key(Some(&path)).err().expect("it is refused").to_string();
+        assert!(error.contains("key") && !error.contains("no key"), "{error}");
+    }
+
+    #[test]
+    fn uuids_are_random_and_well_formed() {
+        let (one, two) = (uuid(), uuid());
+        assert_ne!(one, two);
+        let groups: Vec<usize> = one.split('-').map(str::len).collect();
+        assert_eq!(groups, [8, 4, 4, 4, 12]);
+        assert!(one[14..].starts_with('4') && "89ab".contains(&one[19..20]), "{one}");
+    }
+}

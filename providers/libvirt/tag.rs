@@ -56,6 +56,8 @@ pub struct Tag {
     pub source: Option<String>,
     /// The public host key that its seed holds.
     pub host_key: Option<String>,
+    /// Bytes of its root disk.
+    pub disk: Option<u64>,
     /// The volumes that go when it goes.
     pub volumes: Vec<Volume>,
 }
@@ -70,6 +72,7 @@ impl Tag {
             ready: false,
             source: None,
             host_key: None,
+            disk: None,
             volumes: Vec::new(),
         }
     }
@@ -87,6 +90,9 @@ impl Tag {
             if let Some(value) = value {
                 tag.set(name, value);
             }
+        }
+        if let Some(disk) = self.disk {
+            tag.set("disk", disk);
         }
         tag.children(
             self.volumes
@@ -112,6 +118,7 @@ impl Tag {
             ready: tag.get("state") == Some("ready"),
             source: text("source"),
             host_key: text("host-key"),
+            disk: text("disk").and_then(|d| d.parse().ok()),
             volumes: tag.children.iter().filter_map(volume).collect(),
         })
     }
@@ -126,6 +133,7 @@ mod tests {
         let tag = Tag {
             host: Some("node1".to_owned()),
             host_key: Some("ssh-ed25519 AAAA".to_owned()),
+            disk: Some(1 << 40),
             volumes: vec![Volume { pool: "it's".to_owned(), name: "a<b".to_owned() }],
             ..Tag::new("lab", Role::Machine)
         };

@@ -2,8 +2,9 @@
 
 use super::Tell;
 use super::domain::{self, Cpu, Kernel};
-use super::hypervisor::{Doing, Hypervisor, absent, volume_xml};
+use super::hypervisor::{Doing, Hypervisor, absent};
 use super::tag::{Role, Tag, Volume};
+use super::volume::volume_xml;
 use super::{bootstrap, clone, download, seed};
 use crate::{ProviderError, State};
 use blueprints::{CloneKind, Libvirt, Template};
@@ -60,7 +61,10 @@ fn identity(template: &Template) -> Option<String> {
             Some(format!("file {name} of {size} bytes"))
         }
         Template::Url { sha256, .. } => Some(format!("sha256:{sha256}")),
-        Template::Bootstrap(inputs) => Some(format!("bootstrap:{}", bootstrap::key(inputs))),
+        // Not the recipe: a newer bp must not disown the machines that stand on the template.
+        Template::Bootstrap(inputs) => {
+            Some(format!("bootstrap {}", serde_json::to_string(inputs).unwrap_or_default()))
+        }
         Template::Volume(_) | Template::Domain(_) => None,
     }
 }
@@ -287,4 +291,25 @@ pub fn image(
     let format = xml.at("target/format").and_then(|f| f.get("type")).unwrap_or("raw").to_owned();
     let capacity = found.info().doing(doing)?.capacity;
     Ok((found, format, capacity))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_are_told_apart_by_their_first_bytes() {
+        let qcow2 = |backing: u64, size: u64| {
+            let mut head = b"QFI\xfb\0\0\0\x03".to_vec();
+            head.extend(backing.to_be_bytes());
+            head.extend([0; 8]);
+            head.extend(size.to_be_bytes());
+            head
+        };
+        assert_eq!(format(&qcow2(0, 5 << 30), 7), Ok(("qcow2", 5 << 30)));
+        assert!(format(&qcow2(104, 5 << 30), 7).is_err_and(|e| e.contains("backing file")));
+        assert!(format(&qcow2(0, 1)[..20], 20).is_err_and(|e| e.contains("cut off")));
+        assert_eq!(format(b"\xeb\x63\x90", 3), Ok(("raw", 3)));
+        assert_eq!(format(b"", 0), Ok(("raw", 0)));
+    }
 }
