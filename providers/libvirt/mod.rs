@@ -34,8 +34,11 @@ pub type Tell = Arc<dyn Fn(String) + Send + Sync>;
 
 /// A connection and a look around.
 const OPEN: Duration = Duration::from_secs(30);
-/// One question or small change: libvirt answers in milliseconds, also a busy one in seconds.
-const CALL: Duration = Duration::from_secs(60);
+/// One question or small change: libvirt answers in milliseconds; where it has to probe QEMU
+/// anew first, a start took a minute and a half.
+const CALL: Duration = Duration::from_secs(120);
+/// A probe guest: its start, its own bound, its removal.
+const PROBE: Duration = Duration::from_secs(180);
 /// A machine's volumes: a full copy of a large disk takes its time.
 const CREATE: Duration = Duration::from_secs(900);
 /// Download or build, and upload of a template.
@@ -120,7 +123,7 @@ impl Libvirt {
         if let Some((cpu, _)) = &*probed {
             return Ok(*cpu);
         }
-        let found = self.call("find out whether KVM works".to_owned(), CALL, probe::run).await?;
+        let found = self.call("find out whether KVM works".to_owned(), PROBE, probe::run).await?;
         (self.tell)(found.1.clone());
         let cpu = found.0;
         *probed = Some(found);
