@@ -3,6 +3,8 @@
 //! Runs inside the ground of the real lab: see `tests/lab/ground.sh` and `make test`. One test, in
 //! stages: a lab is too dear to be made for each.
 
+#![expect(clippy::print_stdout, reason = "the log of a lab that failed is read by people")]
+
 mod bp;
 mod stacks;
 
