@@ -4,7 +4,7 @@ use crate::docker::{EngineInfo, SwarmView};
 use crate::event::{Event, Events};
 use crate::step::{Check, Failure, Trouble};
 use async_trait::async_trait;
-use blueprints::{Host, Lab};
+use blueprints::{Host, HostProvider, Lab};
 use providers::{Access, Cmd, Machine, Output, Provider, ProviderError, Session, SessionError};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -180,7 +180,13 @@ impl Cx {
 
     /// What a check is that could not be asked: unknown while the machine is not there.
     pub async fn unanswered(&self, host: &str, error: SessionError) -> Check {
+        // A machine that bp made is given its host key while it boots; another host has the one
+        // that it has.
+        let existing = self.known(host).0.provider == HostProvider::Existing;
         match self.machine(host).await {
+            _ if existing && matches!(error, SessionError::HostKey { .. }) => {
+                Check::Failed(Trouble::from(error).into())
+            }
             Ok(Some(machine)) if machine.running => Trouble::from(error).into(),
             _ => Check::Unknown(format!("{host}: {error}")),
         }
