@@ -118,7 +118,8 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
                     })
                 })
                 .collect();
-            view::line(&json!({ "v": 1, "lab": lab.name, "hosts": hosts }).to_string());
+            let body = json!({ "verb": "inventory", "lab": lab.name, "hosts": hosts });
+            view::json_line("done", &body);
         }
     }
     Ok(Exit::Done)

@@ -72,7 +72,7 @@ fn main() -> ExitCode {
             Verb::Status(args) => status::run(&args, json).await,
             Verb::Destroy(args) => destroy::run(&args, json).await,
             Verb::Check(args) => check::run(&args, json),
-            Verb::Schema => schema::run(),
+            Verb::Schema => schema::run(json),
             Verb::Init(args) => init::run(&args, json),
             Verb::Ssh(args) => ssh::run(&args).await,
             Verb::Inventory(args) => inventory::run(&args, json).await,
