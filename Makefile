@@ -30,8 +30,8 @@ test: packages
 	$(STAGE) format $(CARGO) fmt --all --check
 	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh')
-	$(STAGE) tests $(CARGO) test --locked --workspace
 	$(STAGE) build $(CARGO) build --locked --package bp
+	$(STAGE) tests $(CARGO) test --locked --workspace
 	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh
 
 bench: packages
