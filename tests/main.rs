@@ -1,4 +1,6 @@
 //! The integration tests of `bp`: one binary.
 
+mod cli;
+mod faults;
 mod ssh;
 mod support;

@@ -6,4 +6,4 @@ mod host_keys;
 mod jump;
 mod logins;
 mod put;
-mod sudo;
+pub mod sudo;

@@ -8,7 +8,8 @@ use providers::{Cmd, HoldError, Session, SessionError, Stdin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const SUDO: &str = r#"#!/bin/sh
+/// The stand-in.
+pub const SUDO: &str = r#"#!/bin/sh
 printf '%s\n' "$*" >>"$HOME/sudo.argv"
 case $1 in
 -n)

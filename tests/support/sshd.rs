@@ -24,8 +24,17 @@ impl Sshd {
         Self::with(&["ed25519"], "")
     }
 
+    /// One that answers on every address of this machine, loopback's 127.0.0.0/8 included.
+    pub fn everywhere() -> Self {
+        Self::on("0.0.0.0", &["ed25519"], "AllowUsers root@127.0.0.0/8")
+    }
+
     /// One with host keys of these types, and more lines of configuration.
     pub fn with(types: &[&str], config: &str) -> Self {
+        Self::on("127.0.0.1", types, config)
+    }
+
+    fn on(address: &str, types: &[&str], config: &str) -> Self {
         assert!(
             Path::new("/usr/sbin/sshd").exists(),
             "these tests need Debian's `openssh-server`: /usr/sbin/sshd is not there"
@@ -42,13 +51,13 @@ impl Sshd {
         fs::create_dir(at("bin")).unwrap();
         // A port that was free may be taken in the meantime: then another one.
         for _ in 0..5 {
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+            let port = TcpListener::bind((address, 0)).unwrap().local_addr().unwrap().port();
             let d = dir.path().display();
             let mut lines = format!(
-                "ListenAddress 127.0.0.1:{port}\nAuthorizedKeysFile {d}/authorized\nPidFile none\n\
+                "ListenAddress {address}:{port}\nAuthorizedKeysFile {d}/authorized\nPidFile none\n\
                  StrictModes no\nUsePAM no\nPasswordAuthentication no\nLogLevel VERBOSE\n\
                  KbdInteractiveAuthentication no\nPermitRootLogin yes\n\
-                 MaxStartups 100\nUseDNS no\n\
+                 MaxStartups 1000\nUseDNS no\n\
                  SetEnv HOME={d} PATH={d}/bin:/usr/sbin:/usr/bin:/sbin:/bin\n{config}\n"
             );
             for kind in types {

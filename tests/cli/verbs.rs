@@ -1,0 +1,107 @@
+//! The verbs that touch nothing, and the words that are wrong.
+
+use crate::support::bp::Desk;
+use std::process::{Command, Stdio};
+
+const VERBS: [&str; 10] = [
+    "up",
+    "plan",
+    "status",
+    "destroy",
+    "check",
+    "schema",
+    "init",
+    "ssh",
+    "inventory",
+    "completions",
+];
+
+#[test]
+fn every_verb_has_help() {
+    let desk = Desk::new();
+    let all = desk.bp(&["--help"]).exits(0);
+    assert!(
+        all.out.contains("Exit codes:") && all.out.contains("another run holds"),
+        "{}",
+        all.out
+    );
+    for verb in VERBS {
+        assert!(all.out.contains(&format!("\n  {verb} ")), "{verb}: {}", all.out);
+        let help = desk.bp(&[verb, "--help"]).exits(0);
+        assert!(help.out.contains(&format!("Usage: bp {verb}")), "{}", help.out);
+        assert!(help.out.contains("--json") && help.err.is_empty(), "{}", help.out);
+    }
+    assert!(desk.bp(&["--version"]).exits(0).out.starts_with("bp "));
+    assert_eq!(desk.names(), [""; 0]);
+}
+
+#[test]
+fn words_that_are_no_arguments_are_wrong_input() {
+    let desk = Desk::new();
+    for args in [
+        &["upp"][..],
+        &[],
+        &["up", "--olny", "machines"],
+        &["up", "--only", "machines", "--from", "swarm"],
+        &["up", "--parallel", "many"],
+        &["completions", "tcsh"],
+        &["inventory", "--format", "xml"],
+        &["ssh"],
+    ] {
+        let wrong = desk.bp(args).exits(2);
+        assert!(wrong.out.is_empty() && !wrong.err.is_empty(), "{wrong:?}");
+    }
+    assert!(desk.bp(&["upp"]).err.contains("'up'"), "it says what was meant");
+    assert_eq!(desk.names(), [""; 0]);
+}
+
+#[test]
+fn the_starter_passes_check_and_is_never_written_over() {
+    let desk = Desk::new();
+    assert!(desk.bp(&["init"]).exits(0).out.contains("`bp.yml`"));
+    let check = desk.bp(&["check"]).exits(0);
+    assert!(
+        check.out.contains("`bp.yml` is right: 3 hosts, 1 stacks") && check.err.is_empty(),
+        "{check:?}"
+    );
+    let written = std::fs::read_to_string(desk.at("bp.yml")).unwrap();
+    assert!(desk.bp(&["init"]).exits(2).err.contains("is there already"));
+    assert_eq!(std::fs::read_to_string(desk.at("bp.yml")).unwrap(), written);
+    desk.bp(&["init", "other.yml"]).exits(0);
+    desk.bp(&["init", "no/such/folder.yml"]).exits(1);
+    assert_eq!(desk.names(), ["bp.yml", "other.yml"]);
+}
+
+#[test]
+fn the_schema_knows_every_section() {
+    let schema = Desk::new().bp(&["schema"]).exits(0);
+    let schema: serde_json::Value = serde_json::from_str(&schema.out).unwrap();
+    for section in ["version", "name", "provider", "hosts", "ssh", "swarm", "stacks", "phases"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+    assert_eq!(schema["required"], serde_json::json!(["version", "name", "hosts"]));
+    assert_eq!(schema["additionalProperties"], false);
+}
+
+#[test]
+fn shells_take_their_completions() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let text = desk.bp(&["completions", shell]).exits(0).out;
+        assert!(VERBS.iter().all(|verb| text.contains(verb)), "{shell}");
+    }
+    desk.write("bash", &desk.bp(&["completions", "bash"]).exits(0).out);
+    let read = Command::new("bash").arg("-n").arg(desk.at("bash")).stdin(Stdio::null()).output();
+    let read = read.unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+}
+
+#[test]
+fn destroy_needs_a_consent() {
+    let desk = Desk::with("version: 1\nname: lab\nhosts: { node1: { address: 127.0.0.1 } }\n");
+    for args in [&["destroy"][..], &["destroy", "--json"], &["destroy", "bp.yml"]] {
+        let refused = desk.bp(args).exits(2);
+        assert!(format!("{}{}", refused.out, refused.err).contains("--yes"), "{refused:?}");
+    }
+    assert_eq!(desk.names(), ["bp.yml"], "nothing was begun");
+}
