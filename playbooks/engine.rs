@@ -26,11 +26,11 @@ const RESTART: &str = "engine restart";
 pub fn steps(lab: &Lab, beside: &Path) -> Result<(Vec<Step>, Vec<String>), Failure> {
     let (file, vars) = playbook(&lab.engine);
     let (text, remark) = runbook::built_in(file, beside)?;
-    let mut steps = runbook::steps(lab, file, &text, &vars)?;
-    for host in lab.nodes() {
-        steps.push(configured(&host.name, wanted(&lab.engine)));
-        steps.push(answers(&host.name));
-    }
+    // Before the packages: an engine that starts with its settings needs no restart.
+    let mut steps: Vec<Step> =
+        lab.nodes().map(|host| configured(&host.name, wanted(&lab.engine))).collect();
+    steps.extend(runbook::steps(lab, file, &text, &vars)?);
+    steps.extend(lab.nodes().map(|host| answers(&host.name)));
     steps.push(identities(lab));
     Ok((steps, remark.into_iter().collect()))
 }
@@ -122,14 +122,18 @@ fn configured(host: &str, wanted: Map<String, Value>) -> Step {
                 Failure::new(format!("{DAEMON_JSON} is no JSON: {why}"))
             })?;
             if let Some(text) = text {
-                cx.ok(&host, Cmd::new(format!("mkdir -p /etc/docker && touch {RESTART_DUE}"))).await?;
+                let due = format!(
+                    "mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch {RESTART_DUE}; fi"
+                );
+                cx.ok(&host, Cmd::new(due)).await?;
                 let content = Stdin::Bytes(text.into_bytes());
                 let (path, owner) = (DAEMON_JSON.to_owned(), "root:root".to_owned());
                 cx.ok(&host, put(&File { path, content, mode: 0o644, owner })).await?;
             }
             // systemd refuses a unit that was started too often; a restart asked for is no crash.
             let restart = Cmd::new(format!(
-                "if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON} || exit; fi\n\
+                "[ -e {RESTART_DUE} ] || exit 0\n\
+                 dockerd --validate --config-file {DAEMON_JSON} >/dev/null || exit\n\
                  systemctl reset-failed docker; systemctl restart docker && rm -f {RESTART_DUE}"
             ));
             cx.ok(&host, restart.within(Duration::from_secs(240))).await?;
@@ -140,7 +144,8 @@ fn configured(host: &str, wanted: Map<String, Value>) -> Step {
 
 /// After a restart the next engine's turn comes when this one is a reachable node again.
 async fn wait_for_node(cx: &Cx, host: &str) -> Result<(), Trouble> {
-    let script = "for i in $(seq 100); do
+    let script = "command -v docker >/dev/null || exit 0
+for i in $(seq 100); do
 s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; }
 case $s in inactive*) exit 0;; 'active true') [ \"$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)\" = ready ] && exit 0;; 'active false') exit 0;; esac
 sleep 1

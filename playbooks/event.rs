@@ -74,6 +74,15 @@ pub enum Event {
         /// Why the step exists.
         why: String,
     },
+    /// All steps have been asked.
+    Surveyed {
+        /// How many are true.
+        already_true: usize,
+        /// How many would be applied.
+        apply: usize,
+        /// How many can't be known yet.
+        unknown: usize,
+    },
     /// A step is being applied.
     Applying {
         /// Which step.
@@ -238,6 +247,7 @@ impl Events {
             }
             Event::NotRemoved { error, .. } => *error = self.mask(std::mem::take(error)),
             Event::Begin { .. }
+            | Event::Surveyed { .. }
             | Event::StepDone { .. }
             | Event::Removed { .. }
             | Event::Interrupted

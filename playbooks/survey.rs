@@ -65,7 +65,7 @@ pub fn marks(steps: &[Step], found: &[Check]) -> Vec<Mark> {
     steps.iter().zip(found).map(mark).collect()
 }
 
-/// Says the marks.
+/// Says the marks, and how many there are of each.
 pub fn tell(cx: &Cx, steps: &[Step], found: &[Check], marks: &[Mark]) {
     for ((step, check), mark) in steps.iter().zip(found).zip(marks) {
         cx.events().emit(Event::Survey {
@@ -75,6 +75,12 @@ pub fn tell(cx: &Cx, steps: &[Step], found: &[Check], marks: &[Mark]) {
             why: step.why.clone(),
         });
     }
+    let count = |mark: Mark| marks.iter().filter(|m| **m == mark).count();
+    cx.events().emit(Event::Surveyed {
+        already_true: count(Mark::True),
+        apply: count(Mark::Apply),
+        unknown: count(Mark::Unknown),
+    });
 }
 
 /// Which step an event is about.

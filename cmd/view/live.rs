@@ -103,6 +103,7 @@ impl Live {
                 *doing = "failed".to_owned();
                 self.draw(&[plain::failure(about, error, hint.as_deref())]);
             }
+            Event::Surveyed { .. } => {}
             Event::Note { text } => self.draw(&[format!("note: {text}")]),
             Event::Removed { what } => self.draw(&[format!("  removed {what}")]),
             Event::NotRemoved { what, error } => {

@@ -12,15 +12,12 @@ const REMIND_AFTER: f64 = 15.0;
 pub struct Plain {
     verb: &'static str,
     reminded: HashMap<String, f64>,
-    counts: [usize; 3],
-    surveyed: bool,
-    width: usize,
 }
 
 impl Plain {
     /// For the run of this verb.
     pub fn new(verb: &'static str) -> Self {
-        Self { verb, reminded: HashMap::new(), counts: [0; 3], surveyed: false, width: 0 }
+        Self { verb, reminded: HashMap::new() }
     }
 
     /// Prints until the events end.
@@ -34,18 +31,14 @@ impl Plain {
 
     /// What is printed for an event.
     pub fn text(&mut self, event: &Event) -> Option<String> {
-        if self.verb == "up"
-            && !matches!(event, Event::Survey { .. } | Event::Begin { .. } | Event::Note { .. })
-        {
-            if let Some(text) = self.survey_line() {
-                line(&text);
-            }
-        }
         match event {
             Event::Begin { verb, lab, hosts, .. } => {
-                self.width = hosts.iter().map(String::len).max().unwrap_or(0).max(3);
                 Some(format!("{verb} lab `{lab}`: {} hosts", hosts.len()))
             }
+            Event::Surveyed { already_true, apply, unknown } if self.verb == "up" => Some(format!(
+                "survey: {already_true} true, {apply} to apply, {unknown} not known yet"
+            )),
+            Event::Surveyed { .. } => None,
             Event::Note { text } => Some(format!("note: {text}")),
             Event::Survey { about, mark, reason, .. } => self.survey(about, *mark, reason),
             Event::Applying { about, reason } => Some(format!("  {}: {reason}", title(about))),
@@ -80,26 +73,12 @@ impl Plain {
         }
     }
 
-    fn survey(&mut self, about: &About, mark: Mark, reason: &str) -> Option<String> {
-        self.counts[match mark {
-            Mark::True => 0,
-            Mark::Apply => 1,
-            Mark::Unknown => 2,
-        }] += 1;
+    fn survey(&self, about: &About, mark: Mark, reason: &str) -> Option<String> {
         match self.verb {
             "plan" => Some(marked(about, mark.as_str(), reason)),
             "status" if mark != Mark::True => Some(marked(about, "!", reason)),
             _ => None,
         }
-    }
-
-    fn survey_line(&mut self) -> Option<String> {
-        if self.surveyed {
-            return None;
-        }
-        self.surveyed = true;
-        let [is, apply, unknown] = self.counts;
-        Some(format!("survey: {is} true, {apply} to apply, {unknown} not known yet"))
     }
 }
 

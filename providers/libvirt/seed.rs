@@ -1,5 +1,6 @@
 //! The cloud-init seed: what makes a machine out of a root disk, and its host key.
 
+use crate::ssh::new_host_key;
 use crate::{Access, ProviderError};
 use hadris_iso::write::options::{BaseIsoLevel, CreationFeatures, IsoFormatOptions};
 use hadris_iso::write::{File, InputFiles, IsoImageWriter};
@@ -36,8 +37,10 @@ pub fn host_key(given: Option<&Path>) -> Result<HostKey, ProviderError> {
             let pem = std::fs::read(path).map_err(|e| failed(e.to_string()))?;
             PrivateKey::from_openssh(&pem).map_err(|e| failed(e.to_string()))?
         }
-        None => PrivateKey::random(&mut UnwrapErr(SysRng), Algorithm::Ed25519)
-            .map_err(|e| failed(e.to_string()))?,
+        None => {
+            let (private, _) = new_host_key().map_err(|e| failed(e.to_string()))?;
+            PrivateKey::from_openssh(private).map_err(|e| failed(e.to_string()))?
+        }
     };
     if key.is_encrypted() {
         return Err(failed("it has a passphrase, which sshd can't ask for".to_owned()));
