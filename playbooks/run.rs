@@ -147,18 +147,30 @@ impl Going<'_> {
     /// Makes one step true.
     async fn settle(&self, step: &Step, found: &Check, began: Instant) -> Settled {
         // As long as nothing was changed, the survey is still right.
-        let unchanged = !self.changed.load(Ordering::Relaxed);
-        if unchanged && *found == Check::True {
+        if !self.changed.load(Ordering::Relaxed) && *found == Check::True {
             return Settled::True;
         }
         let _alone = match step.alone {
             Some(what) => Some(self.locks[what].lock().await),
             None => None,
         };
-        let now = if unchanged { found.clone() } else { check(&self.cx.fresh(), step).await };
+        let changed = self.changed.load(Ordering::Relaxed);
+        let now = match found {
+            Check::Not(_) | Check::Failed(_) if !changed => found.clone(),
+            _ => check(&self.cx.fresh(), step).await,
+        };
         let reason = match now {
             Check::True => return Settled::True,
             Check::Failed(failure) => return Settled::Failed(failure),
+            // What can't be known is waited for, never applied: a swarm that nobody could ask
+            // about may be there.
+            Check::Unknown(_) if step.apply.is_some() => {
+                match self.poll(step, began, began + step.within, is_known).await {
+                    Ok(Check::True) => return Settled::True,
+                    Ok(known) => known.reason().to_owned(),
+                    Err(settled) => return settled,
+                }
+            }
             other => other.reason().to_owned(),
         };
         if self.stopped() {
@@ -176,9 +188,10 @@ impl Going<'_> {
                 Err(settled) => return settled,
             }
         }
-        match self.poll(step, began, until).await {
-            Settled::True if applied => Settled::Applied,
-            other => other,
+        match self.poll(step, began, until, |check| *check == Check::True).await {
+            Ok(_) if applied => Settled::Applied,
+            Ok(_) => Settled::True,
+            Err(settled) => settled,
         }
     }
 
@@ -211,26 +224,32 @@ impl Going<'_> {
         unreachable!("the loop ends by its attempts")
     }
 
-    /// Asks the step's check until it is true or its time is out.
-    async fn poll(&self, step: &Step, began: Instant, until: Instant) -> Settled {
+    /// Asks the step's check until it says enough or its time is out.
+    async fn poll(
+        &self,
+        step: &Step,
+        began: Instant,
+        until: Instant,
+        enough: fn(&Check) -> bool,
+    ) -> Result<Check, Settled> {
         let mut pause = limits::POLL_FASTEST;
         loop {
             let cx = self.cx.fresh();
             let asked = tokio::select! {
                 asked = check(&cx, step) => asked,
-                () = self.out_of_patience() => return Settled::Stopped,
+                () = self.out_of_patience() => return Err(Settled::Stopped),
             };
             let reason = match asked {
-                Check::True => return Settled::True,
-                Check::Failed(failure) => return Settled::Failed(failure),
+                Check::Failed(failure) => return Err(Settled::Failed(failure)),
+                asked if enough(&asked) => return Ok(asked),
                 other => other.reason().to_owned(),
             };
             if self.stopped() {
-                return Settled::Stopped;
+                return Err(Settled::Stopped);
             }
             if Instant::now() + pause > until {
-                let bound = limits::seconds(step.within);
-                return Settled::Failed(Failure::new(format!("not true within {bound}: {reason}")));
+                let message = format!("not true within {}: {reason}", limits::seconds(step.within));
+                return Err(Settled::Failed(Failure::new(message)));
             }
             self.cx.events().emit(Event::Waiting {
                 about: about(step),
@@ -258,6 +277,10 @@ impl Going<'_> {
         }
         tokio::time::sleep(limits::STOP_GRACE).await;
     }
+}
+
+fn is_known(check: &Check) -> bool {
+    !matches!(check, Check::Unknown(_))
 }
 
 enum Settled {
