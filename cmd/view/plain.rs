@@ -12,12 +12,14 @@ const REMIND_AFTER: f64 = 15.0;
 pub struct Plain {
     verb: &'static str,
     reminded: HashMap<String, f64>,
+    /// How many steps of each phase are true, and how many there are.
+    phases: Vec<(String, usize, usize)>,
 }
 
 impl Plain {
     /// For the run of this verb.
     pub fn new(verb: &'static str) -> Self {
-        Self { verb, reminded: HashMap::new() }
+        Self { verb, reminded: HashMap::new(), phases: Vec::new() }
     }
 
     /// Prints until the events end.
@@ -38,6 +40,7 @@ impl Plain {
             Event::Surveyed { already_true, apply, unknown } if self.verb == "up" => Some(format!(
                 "survey: {already_true} true, {apply} to apply, {unknown} not known yet"
             )),
+            Event::Surveyed { .. } if self.verb == "status" => Some(self.by_phase()),
             Event::Surveyed { .. } => None,
             Event::Note { text } => Some(format!("note: {text}")),
             Event::Survey { about, mark, reason, .. } => self.survey(about, *mark, reason),
@@ -73,12 +76,31 @@ impl Plain {
         }
     }
 
-    fn survey(&self, about: &About, mark: Mark, reason: &str) -> Option<String> {
+    fn survey(&mut self, about: &About, mark: Mark, reason: &str) -> Option<String> {
+        if self.phases.last().is_none_or(|(phase, ..)| *phase != about.phase) {
+            self.phases.push((about.phase.clone(), 0, 0));
+        }
+        if let Some((_, is, all)) = self.phases.last_mut() {
+            *is += usize::from(mark == Mark::True);
+            *all += 1;
+        }
         match self.verb {
             "plan" => Some(marked(about, mark.as_str(), reason)),
             "status" if mark != Mark::True => Some(marked(about, "!", reason)),
             _ => None,
         }
+    }
+}
+
+impl Plain {
+    /// A line for each phase: whether all of it is true.
+    fn by_phase(&self) -> String {
+        let width = self.phases.iter().map(|(phase, ..)| phase.len()).max().unwrap_or(0);
+        let line = |(phase, is, all): &(String, usize, usize)| {
+            let mark = if is == all { "=" } else { "!" };
+            format!("{mark} {phase:width$}  {is} of {all} true")
+        };
+        self.phases.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }
 
