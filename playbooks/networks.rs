@@ -2,15 +2,29 @@
 
 use crate::docker::{LAB_LABEL, OverlayNetwork, no_manager};
 use crate::step::{Check, Failure, Step};
-use blueprints::{Lab, Network};
+use blueprints::{Lab, Network, StackKind};
 use providers::{Cmd, quote};
 
 /// The steps of the phase.
 pub fn steps(lab: &Lab) -> Vec<Step> {
     let mut steps: Vec<Step> = vec![pruned(lab)];
-    steps.extend(lab.swarm.networks.iter().map(|network| made(lab, network)));
+    steps.extend(wanted(lab).iter().map(|network| made(lab, network)));
     steps
 }
+
+/// The declared networks, and those that bp's own stacks need and nobody declared.
+fn wanted(lab: &Lab) -> Vec<Network> {
+    let mut wanted = lab.swarm.networks.clone();
+    let needs_etcd = lab.stacks.iter().any(|s| matches!(s.kind, StackKind::Etcd { .. }));
+    if needs_etcd && !wanted.iter().any(|n| n.name == ETCD) {
+        let name = ETCD.to_owned();
+        wanted.push(Network { name, encrypted: false, attachable: false, subnet: None });
+    }
+    wanted
+}
+
+/// The network of the etcd stack's template.
+const ETCD: &str = "etcd";
 
 fn made(lab: &Lab, wanted: &Network) -> Step {
     let (checked, applied, lab) = (wanted.clone(), wanted.clone(), lab.name.clone());
@@ -102,7 +116,7 @@ fn pruned(lab: &Lab) -> Step {
 }
 
 fn names(lab: &Lab) -> Vec<String> {
-    lab.swarm.networks.iter().map(|n| n.name.clone()).collect()
+    wanted(lab).into_iter().map(|n| n.name).collect()
 }
 
 fn owner(network: &OverlayNetwork) -> &str {
