@@ -110,13 +110,14 @@ async fn ask(cx: &Cx, host: &str, scripts: &[&str]) -> Vec<Check> {
     }
 }
 
-/// One script of many: each in a subshell of its own, its answer behind its number and status.
-/// `eval`, so that a script that is no shell spoils only its own answer.
+/// One script of many: each in a subshell of its own, its answer one line with its number and
+/// status, and one line with the last that it printed. `eval`, so that a script that is no shell
+/// spoils only its own answer.
 fn batch(scripts: &[&str]) -> String {
     let mut all = String::new();
     for (number, script) in scripts.iter().enumerate() {
         all.push_str(&format!(
-            "o=$( eval {} </dev/null 2>&1 ); r=$?; [ $r = 0 ] && o=; \
+            "o=$( eval {} </dev/null 2>&1 ); r=$?; [ $r = 0 ] && o=; o=${{o##*\"\n\"}}; \
              printf '@%s %s\\n%s\\n' {number} $r \"$o\"\n",
             quote(script)
         ));
@@ -128,23 +129,11 @@ fn batch(scripts: &[&str]) -> String {
 /// Takes the answers apart again. What did not answer is not true.
 fn answers(printed: &str, count: usize) -> Vec<Check> {
     let mut checks = vec![Check::Not("the check gave no answer".to_owned()); count];
-    let mut next = 0;
-    let mut lines = printed.lines().peekable();
-    while let Some(line) = lines.next() {
-        let expected = format!("@{next} ");
-        let Some(code) = line.strip_prefix(&expected).and_then(|c| c.parse().ok()) else {
-            continue;
-        };
-        let following = format!("@{} ", next + 1);
-        let mut text = String::new();
-        while let Some(line) = lines.next_if(|l| !l.starts_with(&following)) {
-            text.push_str(line);
-            text.push('\n');
-        }
-        if next < count {
-            checks[next] = verdict(code, &text);
-        }
-        next += 1;
+    let mut lines = printed.lines();
+    for (number, check) in checks.iter_mut().enumerate() {
+        let mark = format!("@{number} ");
+        let Some(code) = lines.find_map(|l| l.strip_prefix(&mark)?.parse().ok()) else { break };
+        *check = verdict(code, lines.next().unwrap_or_default());
     }
     checks
 }
