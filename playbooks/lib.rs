@@ -32,3 +32,6 @@ pub use cx::{Cx, World};
 pub use plan::{Plan, name as phase_name, plan};
 pub use step::{Check, CheckBy, Failure, On, Step, Trouble};
 pub use world::{RealWorld, lab_key, target};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,210 @@
+//! Compose files: what bp adds to them, and what it refuses.
+
+use super::bench::{Bench, LAB};
+use crate::compose::{Compose, all};
+use serde_json::Value;
+
+const WEB: &str = "
+x-web: &web
+  image: example/web:1
+  environment: { MODE: fast }
+services:
+  web:
+    <<: *web
+    configs: [site]
+    secrets: [password]
+    deploy:
+      replicas: 2
+      labels: [\"tier=front\", \"bare\"]
+      placement: { constraints: [\"node.role == worker\"] }
+  agent:
+    image: registry.example:5000/agent@sha256:0000
+    deploy: { mode: global, labels: { tier: back } }
+configs: { site: { file: site.conf } }
+secrets: { password: { file: password.txt, name: fixed } }
+";
+
+fn bench(text: &str) -> Bench {
+    let blueprint = format!(
+        "{LAB}\nimages: {{ replace: {{ example/web: mirror.test/web }} }}\nstacks: [{{ shop: {{ file: shop.yml }} }}]\n"
+    );
+    let files: [(&str, &[u8]); 3] =
+        [("shop.yml", WEB.as_bytes()), ("site.conf", b"listen 80"), ("password.txt", b"hunter2")];
+    let bench = Bench::with(&blueprint, &files);
+    // The blueprint's own checks have read the good file; what bp reads later may have changed.
+    std::fs::write(bench.dir.path().join("shop.yml"), text).expect("written");
+    bench
+}
+
+fn read(bench: &Bench) -> Result<Compose, String> {
+    let read = all(&bench.lab, bench.dir.path());
+    let cut = |m: String| m.replace(&bench.dir.path().display().to_string(), "");
+    read.map(|mut all| all.remove(0)).map_err(|f| cut(f.message))
+}
+
+fn shop(text: &str) -> Compose {
+    read(&bench(text)).unwrap_or_else(|why| panic!("{why}"))
+}
+
+fn specs(compose: &Compose) -> Vec<&str> {
+    compose.services.iter().map(|s| s.spec.as_str()).collect()
+}
+
+#[test]
+fn images_are_replaced_labels_added_files_named_by_their_content() {
+    let compose = shop(WEB);
+    insta::assert_snapshot!(compose.text, @r#"
+    {
+      "x-web": {
+        "image": "example/web:1",
+        "environment": {
+          "MODE": "fast"
+        }
+      },
+      "services": {
+        "web": {
+          "deploy": {
+            "replicas": 2,
+            "labels": {
+              "tier": "front",
+              "bare": "",
+              "bp.spec": "bb3c1415f607",
+              "bp.lab": "lab"
+            },
+            "placement": {
+              "constraints": [
+                "node.role == worker"
+              ]
+            }
+          },
+          "configs": [
+            "site"
+          ],
+          "secrets": [
+            "password"
+          ],
+          "image": "mirror.test/web:1",
+          "environment": {
+            "MODE": "fast"
+          }
+        },
+        "agent": {
+          "image": "registry.example:5000/agent@sha256:0000",
+          "deploy": {
+            "mode": "global",
+            "labels": {
+              "tier": "back",
+              "bp.spec": "dffd9727fabe",
+              "bp.lab": "lab"
+            }
+          }
+        }
+      },
+      "configs": {
+        "site": {
+          "file": "./file-0",
+          "name": "shop_site_251ac9112fb0"
+        }
+      },
+      "secrets": {
+        "password": {
+          "file": "./file-1",
+          "name": "fixed"
+        }
+      },
+      "version": "3.8"
+    }
+    "#);
+    insta::assert_debug_snapshot!(compose.services, @r#"
+    [
+        Wanted {
+            name: "web",
+            image: "mirror.test/web:1",
+            spec: "bb3c1415f607",
+            replicas: Some(
+                2,
+            ),
+            constraints: [
+                "node.role == worker",
+            ],
+        },
+        Wanted {
+            name: "agent",
+            image: "registry.example:5000/agent@sha256:0000",
+            spec: "dffd9727fabe",
+            replicas: None,
+            constraints: [],
+        },
+    ]
+    "#);
+    assert_eq!(compose.files[0], ("file-0".to_owned(), b"listen 80".to_vec()));
+    assert!(!compose.offline);
+}
+
+#[test]
+fn a_changed_file_is_a_changed_definition() {
+    let bench = bench(WEB);
+    let first = read(&bench).expect("read");
+    std::fs::write(bench.dir.path().join("site.conf"), "listen 81").expect("written");
+    let second = read(&bench).expect("read");
+    assert_ne!(specs(&first)[0], specs(&second)[0]);
+    let name = |c: &Compose| {
+        let text: Value = serde_json::from_str(&c.text).expect("JSON");
+        text["configs"]["site"]["name"].as_str().expect("a name").to_owned()
+    };
+    assert_ne!(name(&first), name(&second));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_place() {
+    let cases = [
+        ("no YAML", "services: [", ""),
+        ("a list", "- a", ""),
+        ("no services", "version: '3'", ""),
+        ("services are a list", "services: [web]", ""),
+        ("a service is a word", "services: { web: nginx }", ""),
+        ("no image", "services: { web: { build: . } }", ""),
+        ("deploy is a word", "services: { web: { image: a, deploy: fast } }", ""),
+        (
+            "a missing file",
+            "services: { web: { image: a } }\nconfigs: { c: { file: nope.conf } }",
+            "",
+        ),
+        ("a key twice", "services: { web: { image: a } }\nservices: {}", ""),
+    ];
+    let mut said = String::new();
+    for (what, text, _) in cases {
+        let error = read(&bench(text)).err().unwrap_or_else(|| "ACCEPTED".to_owned());
+        said.push_str(&format!("{what}: {error}\n"));
+    }
+    insta::assert_snapshot!(said, @r#"
+    no YAML: /shop.yml: did not find expected node content at line 2 column 1, while parsing a flow node
+    a list: /shop.yml: a compose file is a map
+    no services: /shop.yml: it has no services
+    services are a list: /shop.yml: it has no services
+    a service is a word: /shop.yml: services.web is no map
+    no image: /shop.yml: services.web has no image, which a swarm needs
+    deploy is a word: /shop.yml: services.web.deploy is no map
+    a missing file: /shop.yml: configs.c: read `/nope.conf`: No such file or directory (os error 2)
+    a key twice: /shop.yml: duplicate entry with key "services"
+    "#);
+}
+
+#[test]
+fn the_etcd_of_bp_has_a_member_for_each_host() {
+    for (count, members) in [(1, "node1"), (3, "node1, node2, node3")] {
+        let blueprint = format!(
+            "{LAB}\nswarm: {{ networks: [etcd] }}\nstacks: [{{ etcd: {{ members: {count} }} }}]\n"
+        );
+        let bench = Bench::new(&blueprint);
+        let compose = read(&bench).expect("read");
+        let names: Vec<&str> = compose.services.iter().map(|s| s.name.as_str()).collect();
+        let expected: Vec<String> = members.split(", ").map(|m| format!("etcd-{m}")).collect();
+        assert_eq!(names, expected);
+        let cluster: Vec<String> =
+            members.split(", ").map(|m| format!("etcd-{m}=http://etcd-{m}:2380")).collect();
+        let cluster = format!("--initial-cluster={}\"", cluster.join(","));
+        assert_eq!(compose.text.matches(&cluster).count(), expected.len(), "{}", compose.text);
+        assert!(compose.text.contains("--initial-cluster-token=lab-etcd"));
+    }
+}

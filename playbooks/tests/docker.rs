@@ -1,0 +1,527 @@
+//! A docker that is only state: swarms with nodes, networks, services and tasks.
+
+use super::fake::State;
+use super::shell::{fails, says, words};
+use providers::{Cmd, Output, Stdin};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+/// A swarm as its managers know it.
+#[derive(Clone, Default)]
+pub struct Swarm {
+    pub nodes: Vec<Node>,
+    pub networks: Vec<Value>,
+    pub services: Vec<Value>,
+    pub tasks: Vec<Value>,
+    pub worker_token: String,
+    pub manager_token: String,
+}
+
+/// A node of a swarm; whether it is well depends on its machine.
+#[derive(Clone, Default)]
+pub struct Node {
+    pub id: String,
+    pub hostname: String,
+    pub role: String,
+    pub availability: String,
+    pub labels: BTreeMap<String, String>,
+}
+
+const VIEW: &str = "set -e
+one() { k=$1; shift; ids=$(\"$@\"); [ -z \"$ids\" ] && echo '[]' || \
+docker $k inspect --format '{{json .}}' $ids | paste -sd, | sed 's/^/[/;s/$/]/'; }
+one node docker node ls -q
+one network docker network ls -q --filter driver=overlay --filter scope=swarm
+one service docker service ls -q";
+
+const NO_LEADER: &str = "rpc error: code = Unknown desc = The swarm does not have a leader.";
+
+/// Whether a script needs the docker command.
+pub fn is_docker(script: &str) -> bool {
+    script == VIEW || script.starts_with("docker ") || script.starts_with("read -r t && docker ")
+}
+
+impl State {
+    /// A swarm begun on a host, as `docker swarm init` does.
+    pub fn init(&mut self, host: &str) -> String {
+        let id = format!("swarm{}", self.next());
+        self.swarms.insert(id.clone(), Swarm::default());
+        self.rotate(&id, "worker");
+        self.rotate(&id, "manager");
+        self.enter(&id, host, "manager");
+        id
+    }
+
+    fn rotate(&mut self, swarm: &str, kind: &str) {
+        let token = format!("SWMTKN-1-{kind}-{:04}-secret", self.next());
+        self.tokens.insert(token.clone());
+        let swarm = self.swarms.get_mut(swarm).expect("a swarm");
+        match kind {
+            "worker" => swarm.worker_token = token,
+            _ => swarm.manager_token = token,
+        }
+    }
+
+    /// A host becomes a node.
+    pub fn enter(&mut self, swarm: &str, host: &str, role: &str) {
+        let id = format!("node{}id", self.next());
+        let guest = self.guests.get_mut(host).expect("a host of the lab");
+        guest.node = Some((swarm.to_owned(), id.clone()));
+        guest.local_state = None;
+        let node = Node {
+            id,
+            hostname: host.to_owned(),
+            role: role.to_owned(),
+            availability: "active".to_owned(),
+            labels: BTreeMap::new(),
+        };
+        self.swarms.get_mut(swarm).expect("a swarm").nodes.push(node);
+    }
+
+    /// The one swarm that there is.
+    pub fn swarm(&mut self) -> &mut Swarm {
+        assert_eq!(self.swarms.len(), 1, "there is one swarm");
+        self.swarms.values_mut().next().expect("one")
+    }
+
+    fn is_well(&self, node: &Node) -> bool {
+        self.guests
+            .values()
+            .any(|g| g.engine && g.is_up() && g.node.as_ref().is_some_and(|(_, id)| *id == node.id))
+    }
+
+    fn has_quorum(&self, swarm: &Swarm) -> bool {
+        let managers: Vec<_> = swarm.nodes.iter().filter(|n| n.role == "manager").collect();
+        managers.iter().filter(|n| self.is_well(n)).count() * 2 > managers.len()
+    }
+
+    fn manages(&self, host: &str) -> Option<String> {
+        let (swarm, id) = self.guests[host].node.clone()?;
+        let has = &self.swarms[&swarm];
+        has.nodes.iter().any(|n| n.id == id && n.role == "manager").then_some(swarm)
+    }
+
+    fn info(&self, host: &str) -> Value {
+        let guest = &self.guests[host];
+        let mut swarm = json!({
+            "NodeID": "", "NodeAddr": "", "LocalNodeState": guest.local_state.unwrap_or("inactive"),
+            "ControlAvailable": false, "Error": "", "RemoteManagers": null
+        });
+        if let Some((id, node)) = &guest.node {
+            swarm["NodeID"] = json!(node);
+            swarm["LocalNodeState"] = json!(guest.local_state.unwrap_or("active"));
+            if self.manages(host).is_some() && guest.local_state.is_none() {
+                swarm["ControlAvailable"] = json!(true);
+                let quorum = self.has_quorum(&self.swarms[id]);
+                swarm["Cluster"] = json!({ "ID": if quorum { id } else { "" } });
+                swarm["Error"] = json!(if quorum { "" } else { NO_LEADER });
+            }
+        }
+        json!({ "ID": guest.engine_id, "ServerVersion": "28.1.1", "Swarm": swarm })
+    }
+
+    fn node_json(&self, node: &Node, leader: bool) -> Value {
+        let well = self.is_well(node);
+        let mut shown = json!({
+            "ID": node.id,
+            "Version": { "Index": 9 },
+            "Spec": { "Labels": node.labels, "Role": node.role, "Availability": node.availability },
+            "Description": { "Hostname": node.hostname },
+            "Status": { "State": if well { "ready" } else { "down" }, "Addr": "10.20.30.1" }
+        });
+        if node.role == "manager" {
+            let reach = if well { "reachable" } else { "unreachable" };
+            shown["ManagerStatus"] = json!({ "Leader": leader, "Reachability": reach });
+        }
+        shown
+    }
+
+    /// Commands that only look; `None` where it is none of docker's.
+    pub fn look(&mut self, host: &str, script: &str) -> Option<Output> {
+        let daemon = self.guests[host].engine;
+        let without = || Some(fails(1, "Cannot connect to the Docker daemon"));
+        if script == "docker info --format '{{json .}}'" {
+            let mut answer = says(self.info(host).to_string());
+            if !daemon {
+                answer = fails(1, "Cannot connect to the Docker daemon. Is it running?");
+            }
+            return Some(answer);
+        }
+        if script == VIEW {
+            let Some(id) = self.manages(host) else {
+                return Some(fails(1, "This node is not a swarm manager."));
+            };
+            let swarm = &self.swarms[&id];
+            if !self.has_quorum(swarm) {
+                return Some(fails(1, NO_LEADER));
+            }
+            let node = |(at, n): (usize, &Node)| self.node_json(n, at == 0);
+            let nodes: Vec<Value> = swarm.nodes.iter().enumerate().map(node).collect();
+            let ingress = json!({ "Name": "ingress", "Ingress": true, "Driver": "overlay",
+                "IPAM": { "Config": [{ "Subnet": "10.200.0.0/24" }] }, "Labels": {} });
+            let networks: Vec<Value> = swarm.networks.iter().cloned().chain([ingress]).collect();
+            return Some(says(format!(
+                "{}\n{}\n{}",
+                json!(nodes),
+                json!(networks),
+                json!(swarm.services)
+            )));
+        }
+        if let Some(rest) = script.strip_prefix("ids=$(docker stack ps -q --no-trunc ") {
+            let (stack, end) = rest.split_once(") || exit; ")?;
+            assert_eq!(
+                end,
+                "[ -z \"$ids\" ] && exit; docker inspect --type task --format '{{json .}}' $ids"
+            );
+            let id = self.manages(host)?;
+            let swarm = &self.swarms[&id];
+            let of = |task: &&Value| {
+                let service = swarm.services.iter().find(|s| s["ID"] == task["ServiceID"]);
+                service.is_some_and(|s| namespace(s) == stack)
+            };
+            let tasks: Vec<String> =
+                swarm.tasks.iter().filter(of).map(ToString::to_string).collect();
+            return Some(says(tasks.join("\n")));
+        }
+        if let Some(rest) = script.strip_prefix("i=$(docker image inspect -f '{{.Id}}' ") {
+            let (tag, after) = rest.split_once(" 2>/dev/null) || ")?;
+            let (ids, _) = after.split_once("\ncase $i in ")?.1.split_once(") ;; *) ")?;
+            if !daemon {
+                return without();
+            }
+            let has = self.guests[host].images.get(tag);
+            return Some(match has {
+                None => Output { code: 1, ..says(format!("{tag} is not there")) },
+                Some(id) if ids.split('|').any(|i| i == id) => says(""),
+                Some(_) => Output { code: 1, ..says(format!("{tag} is another image")) },
+            });
+        }
+        if script.starts_with("c=$(docker ps -q --filter label=com.docker.swarm.service.name=") {
+            return self.etcdctl(host, script);
+        }
+        None
+    }
+
+    /// `etcdctl` in a member's container.
+    fn etcdctl(&mut self, host: &str, script: &str) -> Option<Output> {
+        let service = format!("etcd_etcd-{host}");
+        let begin = format!(
+            "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
+             [ -n \"$c\" ] || {{ echo 'the member of {host} does not run'; exit 1; }}\n\
+             docker exec \"$c\" etcdctl --command-timeout=10s "
+        );
+        let ask = script.strip_prefix(&begin)?;
+        let runs = |s: &Swarm, name: &str| s.services.iter().any(|s| s["Spec"]["Name"] == name);
+        let swarm = self.swarms.values().next();
+        if !swarm.is_some_and(|s| runs(s, &service)) {
+            return Some(Output { code: 1, ..says(format!("the member of {host} does not run")) });
+        }
+        let members: Vec<Value> = swarm
+            .map(|s| s.services.as_slice())
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|s| s["Spec"]["Name"].as_str()?.strip_prefix("etcd_").map(str::to_owned))
+            .map(|name| {
+                json!({ "Endpoint": format!("http://{name}:2379"),
+                    "Status": { "header": { "member_id": 1 }, "version": "3.5.16",
+                        "dbSize": 20480, "leader": 8_211_337_445_u64, "raftTerm": 2 } })
+            })
+            .collect();
+        Some(match ask.strip_suffix(" 2>&1").unwrap_or(ask) {
+            "endpoint health 2>&1 >/dev/null || { echo 'it is not healthy'; exit 1; }" => says(""),
+            "endpoint status --cluster -w json" => says(json!(members).to_string()),
+            "get bp/lab --print-value-only" => {
+                says(self.etcd.get("bp/lab").cloned().unwrap_or_default())
+            }
+            "put bp/lab lab" => {
+                self.etcd.insert("bp/lab".to_owned(), "lab".to_owned());
+                self.log.push(format!("{host}$ etcdctl put bp/lab lab"));
+                says("OK")
+            }
+            _ => return None,
+        })
+    }
+
+    /// Commands that change something.
+    pub fn act(&mut self, host: &str, cmd: &Cmd) -> Option<Output> {
+        let script = cmd.script.as_str();
+        if script
+            .starts_with("set -e; umask 077; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; tar -x ")
+        {
+            return Some(self.deploy(host, cmd));
+        }
+        if script.starts_with("docker network ") {
+            return self.network(host, script);
+        }
+        if script == "docker load -q" {
+            let Stdin::File(path) = &cmd.stdin else { return None };
+            let images = super::images::content(path);
+            self.guests.get_mut(host)?.images.extend(images);
+            return Some(says("Loaded image"));
+        }
+        if script == "docker swarm leave --force" {
+            self.guests.get_mut(host)?.node = None;
+            return Some(says("Node left the swarm."));
+        }
+        if let Some(rest) = script.strip_prefix("docker stack rm ") {
+            let (stack, _) = rest.split_once(" >/dev/null || exit\nfor i in $(seq 120); do\n")?;
+            let swarm = self.managed(host);
+            swarm.services.retain(|s| namespace(s) != stack);
+            swarm.networks.retain(|n| n["Labels"]["com.docker.stack.namespace"] != stack);
+            return Some(says(""));
+        }
+        if script.starts_with("timeout 12 docker service logs --raw --tail 20 ") {
+            return Some(says("panic: no config\nexit status 2"));
+        }
+        if script.starts_with("read -r t && docker swarm join ") {
+            return Some(self.join(host, cmd));
+        }
+        if !matches!(cmd.stdin, Stdin::Empty) {
+            return None;
+        }
+        if script.starts_with("if [ ") {
+            return self.forget(host, script);
+        }
+        if let Some(more) = script.strip_prefix(
+            "set -e; docker swarm join-token --rotate -q worker >/dev/null; \
+             docker swarm join-token --rotate -q manager >/dev/null\n",
+        ) {
+            let swarm = self.manages(host)?;
+            self.rotate(&swarm, "worker");
+            self.rotate(&swarm, "manager");
+            for update in more.lines() {
+                let update = update.strip_suffix(" >/dev/null")?;
+                self.update(host, &words(update))?;
+            }
+            return Some(says(""));
+        }
+        let words = words(script);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [
+                "docker",
+                "swarm",
+                "init",
+                "--advertise-addr",
+                own,
+                "--listen-addr",
+                "0.0.0.0:2377",
+                "--default-addr-pool",
+                _,
+                "--default-addr-pool-mask-length",
+                "24",
+                ">/dev/null",
+            ] => {
+                assert_eq!(*own, self.guests[host].address, "another host's address");
+                if self.guests[host].node.is_some() {
+                    return Some(fails(1, "This node is already part of a swarm."));
+                }
+                assert!(
+                    self.swarms.values().all(|s| s
+                        .nodes
+                        .iter()
+                        .all(|n| !self.guests.contains_key(&n.hostname)
+                            || n.labels.contains_key("foreign"))),
+                    "a second swarm"
+                );
+                self.init(host);
+                Some(says(""))
+            }
+            ["docker", "swarm", "join-token", "-q", kind] => {
+                let swarm = &self.swarms[&self.manages(host)?];
+                Some(says(match *kind {
+                    "worker" => swarm.worker_token.clone(),
+                    _ => swarm.manager_token.clone(),
+                }))
+            }
+            ["docker", "node", change @ ("promote" | "demote"), id] => {
+                let node = self.managed(host).nodes.iter_mut().find(|n| n.id == *id)?;
+                node.role = if *change == "promote" { "manager" } else { "worker" }.to_owned();
+                Some(says(""))
+            }
+            ["docker", "node", "update", ..] => {
+                let all: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+                self.update(host, &all)
+            }
+            _ => None,
+        }
+    }
+
+    fn managed(&mut self, host: &str) -> &mut Swarm {
+        let id = self.manages(host).unwrap_or_else(|| panic!("{host} is no manager"));
+        self.swarms.get_mut(&id).expect("a swarm")
+    }
+
+    fn update(&mut self, host: &str, words: &[String]) -> Option<Output> {
+        let (id, options) =
+            words.strip_prefix(&["docker".into(), "node".into(), "update".into()])?.split_last()?;
+        let node = self.managed(host).nodes.iter_mut().find(|n| n.id == *id)?;
+        for option in options.chunks(2) {
+            let [option, value] = option else { return None };
+            match option.as_str() {
+                "--label-add" => {
+                    let (key, value) = value.split_once('=')?;
+                    node.labels.insert(key.to_owned(), value.to_owned());
+                }
+                "--label-rm" => drop(node.labels.remove(value)),
+                "--availability" => node.availability = value.clone(),
+                _ => return None,
+            }
+        }
+        Some(says(""))
+    }
+
+    fn join(&mut self, host: &str, cmd: &Cmd) -> Output {
+        let Stdin::Bytes(input) = &cmd.stdin else { panic!("the token comes through stdin") };
+        let token = String::from_utf8(input.clone()).expect("text").trim_end().to_owned();
+        assert!(cmd.secrets.contains(&token), "the token is no secret of its command");
+        let own = &self.guests[host].address;
+        let rest = cmd.script.strip_prefix(&format!(
+            "read -r t && docker swarm join --advertise-addr {own} --listen-addr 0.0.0.0:2377 --token \"$t\" "
+        ));
+        let manager = rest.and_then(|r| r.strip_suffix(":2377")).expect("the manager's address");
+        let manager = self.guests.iter().find(|(_, g)| g.address == manager);
+        let manager = manager.map(|(n, _)| n.clone()).expect("a host of the lab");
+        if self.guests[host].node.is_some() {
+            return fails(1, "This node is already part of a swarm.");
+        }
+        let id = self.manages(&manager).expect("it joins at a manager");
+        let swarm = &self.swarms[&id];
+        let role = match token {
+            t if t == swarm.worker_token => "worker",
+            t if t == swarm.manager_token => "manager",
+            _ => {
+                return fails(
+                    1,
+                    "rpc error: code = InvalidArgument desc = A valid join token is necessary",
+                );
+            }
+        };
+        self.enter(&id, host, role);
+        says("This node joined a swarm.")
+    }
+
+    fn forget(&mut self, host: &str, script: &str) -> Option<Output> {
+        let (role, rest) =
+            script.strip_prefix("if [ ")?.split_once(" = manager ]; then docker node demote ")?;
+        let (id, rest) = rest.split_once(" >/dev/null || exit; fi; docker node rm --force ")?;
+        assert_eq!(rest, format!("{id} >/dev/null"));
+        let node = self.managed(host).nodes.iter().find(|n| n.id == id)?.clone();
+        assert_eq!(node.role, role);
+        assert!(!self.is_well(&node), "a node that is well was thrown out");
+        self.managed(host).nodes.retain(|n| n.id != id);
+        Some(says(""))
+    }
+
+    fn network(&mut self, host: &str, script: &str) -> Option<Output> {
+        for part in script.split_inclusive(" >/dev/null") {
+            let part = part.trim_start();
+            let part = part.strip_prefix("|| exit\nfor i in $(seq 50); do ").unwrap_or(part);
+            let part = part.strip_prefix("2>&1 || break; sleep 0.2; done\n").unwrap_or(part);
+            if part.is_empty() {
+                continue;
+            }
+            let words = words(part);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            match words.as_slice() {
+                ["docker", "network", "rm", name, ">/dev/null"] => {
+                    let swarm = self.managed(host);
+                    let used = swarm.tasks.iter().any(|t| t["UsesNetwork"] == *name);
+                    if used {
+                        return Some(fails(
+                            1,
+                            &format!(
+                                "Error response from daemon: network {name} is in use by task x"
+                            ),
+                        ));
+                    }
+                    swarm.networks.retain(|n| n["Name"] != *name);
+                }
+                [
+                    "docker",
+                    "network",
+                    "create",
+                    "--driver",
+                    "overlay",
+                    "--label",
+                    label,
+                    options @ ..,
+                    name,
+                    ">/dev/null",
+                ] => {
+                    let (key, value) = label.split_once('=')?;
+                    let mut made = json!({ "Name": name, "Driver": "overlay", "Attachable": false,
+                        "Ingress": false, "Options": {}, "Labels": { key: value },
+                        "IPAM": { "Config": [{ "Subnet": "10.200.9.0/24" }] } });
+                    let mut options = options.iter();
+                    while let Some(option) = options.next() {
+                        match *option {
+                            "--attachable" => made["Attachable"] = json!(true),
+                            "--opt" => made["Options"][*options.next()?] = json!(""),
+                            "--subnet" => {
+                                made["IPAM"]["Config"][0]["Subnet"] = json!(*options.next()?)
+                            }
+                            _ => return None,
+                        }
+                    }
+                    self.managed(host).networks.push(made);
+                }
+                ["docker", "network", "inspect", _, ">/dev/null"] => {}
+                _ => return None,
+            }
+        }
+        Some(says(""))
+    }
+
+    fn deploy(&mut self, host: &str, cmd: &Cmd) -> Output {
+        let Stdin::Bytes(bytes) = &cmd.stdin else { panic!("the stack comes through stdin") };
+        let stack = cmd.script.rsplit(' ').next().expect("a name").to_owned();
+        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for entry in tar::Archive::new(bytes.as_slice()).entries().expect("an archive") {
+            let mut entry = entry.expect("an entry");
+            let path = entry.path().expect("a path").display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("content");
+            files.insert(path, content);
+        }
+        let compose: Value = serde_json::from_slice(&files["compose.json"]).expect("JSON");
+        let services = compose["services"].as_object().expect("services");
+        let keep = |s: &Value| {
+            let name = s["Spec"]["Name"].as_str().unwrap_or_default();
+            let mine = name.strip_prefix(&format!("{stack}_"));
+            namespace(s) != stack || mine.is_some_and(|n| services.contains_key(n))
+        };
+        self.managed(host).services.retain(keep);
+        for (key, wanted) in services {
+            let serial = self.next();
+            let deploy = &wanted["deploy"];
+            let mut labels = deploy["labels"].clone();
+            labels["com.docker.stack.namespace"] = json!(stack);
+            let replicas = deploy["replicas"].as_u64().unwrap_or(1);
+            let container = json!({ "Image": wanted["image"], "Env": wanted["environment"], "Args": wanted["command"] });
+            let task = json!({ "ContainerSpec": container, "ForceUpdate": 0,
+                "RestartPolicy": { "Condition": deploy["restart_policy"]["condition"].as_str().unwrap_or("any") } });
+            let name = format!("{stack}_{key}");
+            let swarm = self.managed(host);
+            let old = swarm.services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
+            let id = old.map_or_else(|| json!(format!("service{serial}")), |s| s["ID"].clone());
+            swarm.services.retain(|s| s["ID"] != id);
+            swarm.tasks.retain(|t| t["ServiceID"] != id);
+            swarm.services.push(json!({ "ID": id, "Spec": { "Name": name, "Labels": labels,
+                "TaskTemplate": task, "Mode": { "Replicated": { "Replicas": replicas } } } }));
+            for slot in 1..=replicas {
+                swarm.tasks.push(
+                    json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id, "NodeID": "",
+                    "Slot": slot, "CreatedAt": "2026-01-01T00:00:00Z", "DesiredState": "running",
+                    "Status": { "State": "running" }, "Spec": task }),
+                );
+            }
+        }
+        says("")
+    }
+}
+
+fn namespace(service: &Value) -> &str {
+    service["Spec"]["Labels"]["com.docker.stack.namespace"].as_str().unwrap_or_default()
+}

@@ -1,0 +1,115 @@
+//! What makes etcd healthy.
+
+use super::bench::Bench;
+use super::fake::Fault;
+use super::whole;
+use crate::Check;
+use crate::step::Step;
+use crate::survey::check;
+use serde_json::{Value, json};
+
+fn status(leaders: &[u64]) -> String {
+    let member = |(at, leader): (usize, &u64)| -> Value {
+        json!({ "Endpoint": format!("http://etcd-node{}:2379", at + 1), "Status": {
+            "header": { "cluster_id": 14841639068965178418_u64, "member_id": 10276657743932975437_u64,
+                "revision": 2, "raft_term": 2 },
+            "version": "3.5.16", "dbSize": 20480, "leader": leader, "raftIndex": 9, "raftTerm": 2,
+            "raftAppliedIndex": 9, "dbSizeInUse": 16384 } })
+    };
+    json!(leaders.iter().enumerate().map(member).collect::<Vec<_>>()).to_string()
+}
+
+/// A lab with etcd, and its step of this name.
+async fn ready(name: &str) -> (Bench, Step) {
+    let bench = whole::bench();
+    bench.done().await;
+    let step = bench.steps().into_iter().find(|s| s.name == name).expect("a step");
+    (bench, step)
+}
+
+async fn asked(bench: &Bench, step: &Step) -> String {
+    let (cx, _events) = bench.cx();
+    match check(&cx, step).await {
+        Check::True => "true".to_owned(),
+        Check::Not(why) => format!("not: {why}"),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_are_counted_and_agree_on_a_leader() {
+    let (bench, step) = ready("etcd members").await;
+    let leader = 10276657743932975437;
+    let warning =
+        "{\"level\":\"warn\",\"ts\":\"2026\",\"msg\":\"retrying of unary invoker failed\"}\n";
+    let answers = [
+        ("all", 0, status(&[leader; 3])),
+        ("all, after a warning", 0, warning.to_owned() + &status(&[leader; 3])),
+        ("two of three", 0, status(&[leader; 2])),
+        ("none leads", 0, status(&[0; 3])),
+        ("two leaders", 0, status(&[leader, leader, 7])),
+        ("one too many", 0, status(&[leader; 4])),
+        ("no JSON", 0, "Error: context deadline exceeded".to_owned()),
+        ("nothing", 0, String::new()),
+        ("an empty list", 0, "[]".to_owned()),
+    ];
+    let mut said = String::new();
+    for (what, code, out) in answers {
+        let out: &'static str = out.leak();
+        bench.site.fault("node1", "c=$(docker ps", 1, Fault::Says(code, out, ""));
+        said.push_str(&format!("{what}: {}\n", asked(&bench, &step).await));
+    }
+    insta::assert_snapshot!(said, @"
+    all: true
+    all, after a warning: true
+    two of three: not: 2 of 3 members answer
+    none leads: not: the members do not agree on a leader
+    two leaders: not: the members do not agree on a leader
+    one too many: not: 4 of 3 members answer
+    no JSON: not: Error: context deadline exceeded
+    nothing: not: no answer
+    an empty list: not: 0 of 3 members answer
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_member_is_asked_where_the_first_is_away() {
+    let (bench, step) = ready("etcd members").await;
+    let away = Fault::Says(1, "the member of node1 does not run", "");
+    bench.site.fault("node1", "c=$(docker ps", 1, away);
+    assert_eq!(asked(&bench, &step).await, "true");
+    bench.site.cut("node1");
+    bench.site.cut("node2");
+    assert_eq!(asked(&bench, &step).await, "true");
+    bench.site.cut("node3");
+    insta::assert_snapshot!(asked(&bench, &step).await, @r#"Unknown("node3: the machine is not running")"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_reads_something_else_is_named() {
+    let (bench, step) = ready("etcd key").await;
+    assert_eq!(asked(&bench, &step).await, "true");
+    bench.site.fault("node3", "c=$(docker ps", 1, Fault::Says(0, "stale\n", ""));
+    insta::assert_snapshot!(asked(&bench, &step).await, @"not: `bp/lab` reads `stale` through node3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_never_gets_well_is_a_failure_that_says_which() {
+    let bench = whole::bench();
+    bench.done().await;
+    bench.site.changes();
+    let answer = "it is not healthy";
+    bench.site.fault(
+        "node2",
+        "o=$( eval 'c=$(docker ps",
+        usize::MAX,
+        Fault::Says(0, "@0 1\nit is not healthy\n", answer),
+    );
+    let step =
+        bench.steps().into_iter().find(|s| s.name == "etcd member" && s.on.host() == "node2");
+    let (cx, events) = bench.cx();
+    let steps = [step.expect("a step")];
+    let stop = tokio::sync::watch::channel(false).1;
+    let ran = super::bench::ran(&cx, events, &steps, stop).await.expect("no lock");
+    insta::assert_snapshot!(ran.failures(), @"stacks / etcd member / node2: not true within 2 min: it is not healthy");
+}

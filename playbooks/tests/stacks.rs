@@ -1,0 +1,204 @@
+//! Phase stacks.
+
+use super::bench::{Bench, LAB};
+use super::fake::{Fault, Site};
+use serde_json::json;
+use std::time::Duration;
+
+const WEB: &str = "
+services:
+  web: { image: example/web:1, deploy: { replicas: 2 } }
+  db: { image: example/db:1 }
+";
+
+fn lab() -> String {
+    format!("{LAB}\nstacks: [{{ shop: {{ file: shop.yml, within: 3m }} }}]\n")
+}
+
+async fn bench() -> Bench {
+    Bench::with(&lab(), &[("shop.yml", WEB.as_bytes())]).with_swarm().await.only(&["stacks"])
+}
+
+/// The file of the stack is another one from now on.
+fn write(bench: &Bench, text: &str) {
+    std::fs::write(bench.dir.path().join("shop.yml"), text).expect("written");
+}
+
+/// Changes each task of a service.
+fn tasks(site: &Site, service: &str, change: impl Fn(&mut serde_json::Value)) {
+    let mut state = site.lock();
+    let swarm = state.swarm();
+    let id = swarm.services.iter().find(|s| s["Spec"]["Name"] == service).expect("a service")["ID"]
+        .clone();
+    swarm.tasks.iter_mut().filter(|t| t["ServiceID"] == id).for_each(change);
+}
+
+fn update(site: &Site, service: &str, change: impl Fn(&mut serde_json::Value)) {
+    let mut state = site.lock();
+    let services = state.swarm().services.iter_mut();
+    services.filter(|s| s["Spec"]["Name"] == service).for_each(change);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fresh_and_done() {
+    let bench = bench().await;
+    insta::assert_snapshot!(bench.transcript().await, @r#"
+    + stacks / shop deployed: the service shop_web is not there, the service shop_db is not there
+    ? stacks / shop runs: it is not deployed yet
+    ---
+    node1$ set -e; umask 077; d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --prune --with-registry-auth --resolve-image changed $detach shop <<<(an archive)
+    ---
+    applied 1, already true 1, failed 0
+    "#);
+    insta::assert_snapshot!(bench.transcript().await, @"applied 0, already true 2, failed 0");
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_there_is_a_swarm_nothing_is_known() {
+    let bench = Bench::with(&lab(), &[("shop.yml", WEB.as_bytes())]).only(&["stacks"]);
+    insta::assert_snapshot!(bench.plan().await, @"
+    ? stacks / shop deployed: node3: the machine is not there
+    ? stacks / shop runs: node3: the machine is not there
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_differs_is_said() {
+    let bench = bench().await;
+    bench.done().await;
+    bench.site.changes();
+    write(&bench, &WEB.replace("example/db:1", "example/db:2"));
+    insta::assert_snapshot!(bench.transcript().await, @r#"
+    + stacks / shop deployed: shop_db has another definition
+    ? stacks / shop runs: shop_db has another definition
+    ---
+    node1$ set -e; umask 077; d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --prune --with-registry-auth --resolve-image changed $detach shop <<<(an archive)
+    ---
+    applied 1, already true 1, failed 0
+    "#);
+    // Others scaled it, and took another image.
+    update(&bench.site, "shop_web", |s| s["Spec"]["Mode"]["Replicated"]["Replicas"] = json!(5));
+    update(&bench.site, "shop_db", |s| {
+        s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = json!("example/db:3@sha256:33");
+    });
+    insta::assert_snapshot!(bench.plan().await, @"
+    + stacks / shop deployed: shop_web has 5 replicas, not 2, shop_db has the image example/db:3
+    ? stacks / shop runs: 2 of 5 tasks of shop_web run; 0 of 1 tasks of shop_db run
+    ");
+    bench.done().await;
+    bench.site.changes();
+    write(&bench, "services: { web: { image: 'example/web:1', deploy: { replicas: 2 } } }");
+    insta::assert_snapshot!(bench.transcript().await, @r#"
+    + stacks / shop deployed: the service shop_db has left the blueprint
+    ---
+    node1$ set -e; umask 077; d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --prune --with-registry-auth --resolve-image changed $detach shop <<<(an archive)
+    ---
+    applied 1, already true 1, failed 0
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_digest_that_docker_added_is_no_difference() {
+    let bench = bench().await;
+    bench.done().await;
+    let digest = |image: &mut serde_json::Value| {
+        *image = json!(format!("{}@sha256:11", image.as_str().expect("an image")));
+    };
+    for service in ["shop_web", "shop_db"] {
+        update(&bench.site, service, |s| {
+            digest(&mut s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"])
+        });
+        tasks(&bench.site, service, |t| digest(&mut t["Spec"]["ContainerSpec"]["Image"]));
+    }
+    assert_eq!(bench.plan().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_image_that_does_not_start_fails_with_the_tasks_error_and_its_last_words() {
+    let bench = bench().await;
+    bench.done().await;
+    tasks(&bench.site, "shop_db", |t| {
+        t["DesiredState"] = json!("shutdown");
+        t["Status"] = json!({ "State": "failed", "Err": "task: non-zero exit (2)" });
+    });
+    bench.site.changes();
+    let began = tokio::time::Instant::now();
+    insta::assert_snapshot!(bench.transcript().await, @"
+    ? stacks / shop runs: 0 of 1 tasks of shop_db run: task shop_db.1: task: non-zero exit (2)
+    ---
+    node1$ timeout 12 docker service logs --raw --tail 20 shop_db 2>&1
+    ---
+    stacks / shop runs / : not true within 3 min: 0 of 1 tasks of shop_db run: task shop_db.1: task: non-zero exit (2)
+    last log lines of shop_db:
+      panic: no config
+      exit status 2
+    ---
+    applied 0, already true 1, failed 1
+    ");
+    assert!(began.elapsed().as_secs() < 190, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_update_that_rolls_back_is_a_failure_at_once() {
+    let bench = bench().await;
+    bench.done().await;
+    bench.site.changes();
+    write(&bench, &WEB.replace("example/web:1", "example/web:2"));
+    let site = bench.site.clone();
+    tokio::spawn(async move {
+        let image =
+            |s: &serde_json::Value| s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].clone();
+        let asked = || site.lock().swarm().services.iter().any(|s| image(s) == "example/web:2");
+        while !asked() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        update(&site, "shop_web", |s| {
+            s["UpdateStatus"] = json!({ "State": "updating", "Message": "update in progress" });
+        });
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        update(&site, "shop_web", |s| {
+            s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = json!("example/web:1");
+            s["Spec"]["Labels"]["bp.spec"] = json!("old");
+            s["UpdateStatus"] =
+                json!({ "State": "rollback_completed", "Message": "rollback completed" });
+        });
+    });
+    let began = tokio::time::Instant::now();
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"
+    stacks / shop runs / : shop_web was rolled back
+    last log lines of shop_web:
+      panic: no config
+      exit status 2
+    ");
+    assert!(began.elapsed().as_secs() < 25, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_docker_refuses_is_said() {
+    let bench = bench().await;
+    let why = "services.web.deploy.replicas must be a integer";
+    bench.site.fault("node1", "set -e; umask 077; d=$(mktemp -d)", 1, Fault::Says(1, "", why));
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @r#"
+    stacks / shop deployed / : `set -e; umask 077; d=$(mktemp -d); trap 'rm -rf "$d"' EXIT; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--…` exited with 1
+    services.web.deploy.replicas must be a integer
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stacks_go_up_in_order_each_healthy_before_the_next() {
+    let lab = format!(
+        "{LAB}
+stacks:
+  - shop: {{ file: shop.yml, health: [{{ check: 'true', within: 1m }}] }}
+  - blog: {{ file: shop.yml, needs: [shop] }}
+"
+    );
+    let bench = Bench::with(&lab, &[("shop.yml", WEB.as_bytes())]).with_swarm().await;
+    let bench = bench.only(&["stacks"]);
+    bench.site.fault("node1", "true", 999, Fault::Says(1, "not well", ""));
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"stacks / shop check `true` / : not true within 1 min: not well");
+    assert_eq!(ran.applied(), ["shop deployed"]);
+}
