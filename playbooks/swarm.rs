@@ -33,6 +33,18 @@ fn initialised(lab: &Lab) -> Step {
         .within(limits::JOIN)
         .check(|cx| async move { state(&cx).await })
         .apply(move |cx| async move {
+            match state(&cx).await {
+                Check::Not(_) => {}
+                // An answer that was lost on the way: it is done.
+                Check::True => return Ok(()),
+                Check::Failed(failure) => return Err(failure.into()),
+                // A second swarm is worse than none.
+                Check::Unknown(why) => {
+                    return Err(Failure::new(why)
+                        .hint("a swarm is begun only when every manager says that it is in none")
+                        .into());
+                }
+            }
             let Some(first) = cx.lab().managers().next().map(|h| h.name.clone()) else {
                 return Err(Failure::new("the lab has no managers").into());
             };

@@ -240,6 +240,30 @@ async fn without_a_quorum_nothing_is_begun_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_a_manager_does_not_answer_no_swarm_is_begun() {
+    let bench = bench();
+    bench.site.cut("node2");
+    let ran = bench.up().await;
+    assert_eq!(ran.sums().failed, Some(1));
+    insta::assert_snapshot!(ran.failures(), @"
+    swarm / swarm / : whether there is a swarm: node2: the machine is not running
+    hint: a swarm is begun only when every manager says that it is in none
+    ");
+    assert!(bench.site.lock().swarms.is_empty(), "{}", bench.site.changes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_only_member_does_not_answer_no_swarm_is_begun() {
+    let bench = bench();
+    bench.site.lock().init("node2");
+    bench.site.cut("node2");
+    let ran = bench.up().await;
+    assert_eq!(ran.sums().failed, Some(1));
+    assert_eq!(bench.site.lock().swarms.len(), 1);
+    assert_eq!(bench.site.changes(), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_locked_swarm_is_a_failure_that_says_so() {
     let bench = bench().with_swarm().await.only(&["swarm"]);
     bench.site.guest("node1", |g| g.local_state = Some("locked"));
