@@ -130,6 +130,8 @@ impl LeaderLock {
                     self.held = Some(held);
                     return Ok(());
                 }
+                // What is left of this run's own connection that died: taken again later.
+                Err(HoldError::Ended(output)) if output.out() == me.to_string() => return Ok(()),
                 Err(HoldError::Ended(output)) if output.code == TAKEN => {
                     return Err(LockError::Held(format!("{} (on {manager})", output.out())));
                 }

@@ -87,3 +87,11 @@ async fn the_lock_on_the_leader_ends_with_the_run() {
     bench.done().await;
     assert!(bench.site.lock().leaders.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_ones_own_dead_connection_keeps_oneself_not_out() {
+    let bench = Bench::new(LAB).with_engines().only(&["swarm"]);
+    bench.site.lock().leaders.insert("node1".to_owned(), me().to_string());
+    let ran = bench.up().await;
+    assert_eq!(ran.sums().failed, Some(0), "{}", ran.failures());
+}
