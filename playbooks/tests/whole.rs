@@ -105,6 +105,37 @@ async fn a_run_that_was_asked_to_stop_anywhere_is_continued() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_lost_in_any_command_is_continued() {
+    let commands = [
+        "set -eu\nexport DEBIAN_FRONTEND",
+        "mkdir -p /etc/docker",
+        "set -eu; umask 077",
+        "if command -v dockerd",
+        "docker swarm init",
+        "docker swarm join-token -q manager",
+        "set -e; docker swarm join-token --rotate",
+        "docker node update",
+        "docker network create",
+        "docker load",
+        "install -d -m 0700",
+        "set -e; umask 077; d=$(mktemp -d)",
+    ];
+    for command in commands {
+        for (fault, times) in
+            [Fault::Lost, Fault::LostAfter].into_iter().flat_map(|f| [(f.clone(), 1), (f, 3)])
+        {
+            let bench = bench();
+            // Lost once it is tried again; lost thrice it is a failed step, and the next run goes on.
+            bench.site.fault("node1", command, times, fault);
+            let first = bench.up().await;
+            let most = if times == 1 { 0 } else { 1 };
+            assert!(first.sums().failed <= Some(most), "{command}: {}", first.failures());
+            bench.done().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_machine_that_was_cut_off_comes_back() {
     let bench = bench();
     bench.done().await;
