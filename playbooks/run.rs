@@ -233,12 +233,14 @@ impl Going<'_> {
         enough: fn(&Check) -> bool,
     ) -> Result<Check, Settled> {
         let mut pause = limits::POLL_FASTEST;
+        let mut last = "its check gave no answer".to_owned();
         loop {
             let cx = self.cx.fresh();
             let asked = tokio::select! {
-                asked = check(&cx, step) => asked,
+                asked = timeout_at(until, check(&cx, step)) => asked,
                 () = self.out_of_patience() => return Err(Settled::Stopped),
             };
+            let Ok(asked) = asked else { return Err(Settled::Failed(too_late(step, &last))) };
             let reason = match asked {
                 Check::Failed(failure) => return Err(Settled::Failed(failure)),
                 asked if enough(&asked) => return Ok(asked),
@@ -248,9 +250,9 @@ impl Going<'_> {
                 return Err(Settled::Stopped);
             }
             if Instant::now() + pause > until {
-                let message = format!("not true within {}: {reason}", limits::seconds(step.within));
-                return Err(Settled::Failed(Failure::new(message)));
+                return Err(Settled::Failed(too_late(step, &reason)));
             }
+            last.clone_from(&reason);
             self.cx.events().emit(Event::Waiting {
                 about: about(step),
                 reason,
@@ -281,6 +283,11 @@ impl Going<'_> {
 
 fn is_known(check: &Check) -> bool {
     !matches!(check, Check::Unknown(_))
+}
+
+fn too_late(step: &Step, reason: &str) -> Failure {
+    let bound = limits::seconds(step.within);
+    Failure::new(format!("not true within {bound}: {reason}"))
 }
 
 enum Settled {

@@ -271,6 +271,26 @@ async fn what_never_comes_true_fails_within_its_bound_and_says_the_last_reason()
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_check_that_hangs_ends_with_the_bound_of_its_step() {
+    let asked = Arc::new(Mutex::new(0));
+    let step = host("node1", "hangs").within(100 * SECOND).check(move |_| {
+        *asked.lock().expect("lock") += 1;
+        let first = *asked.lock().expect("lock") == 1;
+        async move {
+            // The survey gets its answer; a poll does not.
+            if first { Check::Not("not yet".to_owned()) } else { std::future::pending().await }
+        }
+    });
+    let began = Instant::now();
+    let (cx, events, _bench) = bench();
+    let steps = [step];
+    let running = ran(&cx, events, &steps, watch::channel(false).1);
+    let ran = tokio::time::timeout(300 * SECOND, running).await.expect("it ends").expect("no lock");
+    assert_eq!(*ran.sums(), sums(0, 0, 1));
+    assert!(began.elapsed() <= 102 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hopeless_check_fails_at_once_and_is_never_applied() {
     let diary = Diary::default();
     let step = diary
