@@ -235,23 +235,25 @@ impl Events {
     }
 
     fn masked(&self, mut event: Event) -> Event {
-        match &mut event {
-            Event::Note { text } => *text = self.mask(std::mem::take(text)),
-            Event::Survey { reason, .. }
-            | Event::Applying { reason, .. }
-            | Event::Waiting { reason, .. } => *reason = self.mask(std::mem::take(reason)),
-            Event::StepFailed { error, detail, hint, .. } => {
-                *error = self.mask(std::mem::take(error));
-                *detail = self.mask(std::mem::take(detail));
-                *hint = hint.take().map(|h| self.mask(h));
+        let texts: Vec<&mut String> = match &mut event {
+            Event::Note { text } => vec![text],
+            Event::Survey { about, reason, why, .. } => vec![&mut about.step, reason, why],
+            Event::Applying { about, reason } | Event::Waiting { about, reason, .. } => {
+                vec![&mut about.step, reason]
             }
-            Event::NotRemoved { error, .. } => *error = self.mask(std::mem::take(error)),
+            Event::StepDone { about, .. } => vec![&mut about.step],
+            Event::StepFailed { about, error, detail, hint } => {
+                [&mut about.step, error, detail].into_iter().chain(hint).collect()
+            }
+            Event::Removed { what } => vec![what],
+            Event::NotRemoved { what, error } => vec![what, error],
             Event::Begin { .. }
             | Event::Surveyed { .. }
-            | Event::StepDone { .. }
-            | Event::Removed { .. }
             | Event::Interrupted
-            | Event::Done { .. } => {}
+            | Event::Done { .. } => Vec::new(),
+        };
+        for text in texts {
+            *text = self.mask(std::mem::take(text));
         }
         event
     }

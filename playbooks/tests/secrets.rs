@@ -72,3 +72,39 @@ async fn in_what_other_steps_say_later() {
     let said = said(step, Fault::Says(1, "", "")).await;
     assert!(!said.contains(SECRET), "{said}");
 }
+
+#[test]
+fn every_text_of_every_event_is_masked() {
+    let (sender, mut events) = mpsc::unbounded_channel();
+    let all = Events::new(sender, None);
+    all.hide(SECRET);
+    all.hide("");
+    let text = || format!("a {SECRET} b");
+    let about = || crate::event::About {
+        phase: "swarm".to_owned(),
+        step: text(),
+        host: "node1".to_owned(),
+    };
+    for event in [
+        Event::Note { text: text() },
+        Event::Survey {
+            about: about(),
+            mark: crate::event::Mark::Apply,
+            reason: text(),
+            why: text(),
+        },
+        Event::Applying { about: about(), reason: text() },
+        Event::Waiting { about: about(), reason: text(), seconds: 1.0, within: 2.0 },
+        Event::StepDone { about: about(), applied: true, seconds: 1.0 },
+        Event::StepFailed { about: about(), error: text(), detail: text(), hint: Some(text()) },
+        Event::Removed { what: text() },
+        Event::NotRemoved { what: text(), error: text() },
+    ] {
+        all.emit(event);
+    }
+    while let Ok(event) = events.try_recv() {
+        let line = line(&event);
+        assert!(!line.contains(SECRET), "{line}");
+        assert!(line.contains("a *** b"), "{line}");
+    }
+}
