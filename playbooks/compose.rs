@@ -140,10 +140,10 @@ fn complete(
             }
         }
     }
-    // What a service refers to is part of its definition.
+    // What a service refers to is part of its definition; what only YAML refers to is not.
     let around: Map<String, Value> = document
         .iter()
-        .filter(|(k, _)| *k != "services")
+        .filter(|(k, _)| *k != "services" && !k.starts_with("x-"))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
     let around = serde_json::to_string(&around).map_err(|e| e.to_string())?;

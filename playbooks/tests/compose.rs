@@ -142,6 +142,16 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
 }
 
 #[test]
+fn a_definition_has_a_new_digest_only_when_it_changes() {
+    let first = shop(WEB);
+    let same = shop(&format!("# a comment\n{}", WEB.replace("{ MODE: fast }", "\n    MODE: fast")));
+    assert_eq!(specs(&same), specs(&first));
+    let changed = shop(&WEB.replace("fast", "slow"));
+    assert_ne!(specs(&changed)[0], specs(&first)[0]);
+    assert_eq!(specs(&changed)[1], specs(&first)[1], "its neighbour did not change");
+}
+
+#[test]
 fn a_changed_file_is_a_changed_definition() {
     let bench = bench(WEB);
     let first = read(&bench).expect("read");
