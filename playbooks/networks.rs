@@ -1,7 +1,8 @@
 //! Phase networks: overlay networks that stacks share, declared once, before them.
 
+use crate::cx::Cx;
 use crate::docker::{LAB_LABEL, OverlayNetwork, no_manager};
-use crate::step::{Check, Failure, Step};
+use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{Lab, Network, StackKind};
 use providers::{Cmd, quote};
 
@@ -63,20 +64,24 @@ fn made(lab: &Lab, wanted: &Network) -> Step {
                     script = remove(&wanted.name);
                 }
                 script.push_str(&create(&lab, &wanted));
-                let cmd = Cmd::new(script);
-                let output = cx.run(&view.manager, &cmd).await?;
-                if output.ok() {
-                    return Ok(());
-                }
-                let failure = Failure::command(&cmd, &output);
-                Err(if output.err().contains("in use") {
-                    failure.hint("docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`")
-                } else {
-                    failure
-                }
-                .into())
+                change(&cx, &view.manager, script).await
             }
         })
+}
+
+async fn change(cx: &Cx, manager: &str, script: String) -> Result<(), Trouble> {
+    let cmd = Cmd::new(script);
+    let output = cx.run(manager, &cmd).await?;
+    if output.ok() {
+        return Ok(());
+    }
+    let failure = Failure::command(&cmd, &output);
+    Err(if output.err().contains("in use") {
+        failure.hint("docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`")
+    } else {
+        failure
+    }
+    .into())
 }
 
 /// Networks of this lab that have left the blueprint.
@@ -108,7 +113,7 @@ fn pruned(lab: &Lab) -> Step {
             async move {
                 let view = cx.swarm().await.map_err(no_manager)?;
                 for network in left(&view.networks, &name, &declared) {
-                    cx.ok(&view.manager, Cmd::new(remove(&network))).await?;
+                    change(&cx, &view.manager, remove(&network)).await?;
                 }
                 Ok(())
             }

@@ -99,3 +99,24 @@ async fn a_network_in_use_says_what_to_do() {
     applied 0, already true 1, failed 1
     ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_network_in_use_that_left_the_blueprint_says_what_to_do() {
+    let bench = bench("web").await;
+    bench.done().await;
+    bench.site.changes();
+    bench.site.lock().swarm().tasks.push(json!({ "UsesNetwork": "web" }));
+    let bench = bench.edited(&lab("db"));
+    insta::assert_snapshot!(bench.transcript().await, @"
+    + networks / unlisted: web left the blueprint
+    + networks / db: it is not there
+    ---
+    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || break; sleep 0.2; done
+    ---
+    networks / unlisted / : `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || break; sleep 0.2; done` exited with 1
+    Error response from daemon: network web is in use by task x
+    hint: docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`
+    ---
+    applied 0, already true 0, failed 1
+    ");
+}
