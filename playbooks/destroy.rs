@@ -1,7 +1,7 @@
 //! Destroy: everything that carries the lab's tag, in reverse, verified.
 
 use crate::cx::Cx;
-use crate::docker::{LAB_LABEL, SwarmView};
+use crate::docker::{HOST_LABEL, LAB_LABEL, SwarmView};
 use crate::event::{Event, Sums};
 use crate::limits;
 use crate::networks;
@@ -17,12 +17,14 @@ use std::time::Duration;
 pub struct Doomed {
     machines: Vec<(Arc<dyn Provider>, Owned)>,
     existing: Vec<Host>,
+    /// Hosts in a swarm that does not say that it is the lab's, and why bp thinks so.
+    strangers: Vec<(String, String)>,
 }
 
 impl Doomed {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.existing.is_empty()
+        self.machines.is_empty() && self.existing.is_empty() && self.strangers.is_empty()
     }
 
     /// Each thing in words.
@@ -38,7 +40,8 @@ fn words(owned: &Owned) -> String {
     format!("{} {}", owned.kind, owned.name)
 }
 
-/// What carries the lab's tag now. Existing hosts count while their engine is in a swarm.
+/// What carries the lab's tag now. Existing hosts count while they are in the lab's swarm, which is
+/// known by its marks on nodes.
 ///
 /// # Errors
 /// When a provider does not answer.
@@ -53,11 +56,32 @@ pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
     let of_bp = all.iter().filter(|h| h.provider == HostProvider::Existing && h.role != Role::None);
     let asked = of_bp.map(|h| async move {
         // A host without docker, or that does not answer, has no membership that bp can end.
-        let member = cx.engine(&h.name).await.is_ok_and(|e| e.swarm.local_node_state != "inactive");
-        member.then(|| (*h).clone())
+        let engine = cx.engine(&h.name).await.ok()?;
+        let is_member = engine.swarm.local_node_state != "inactive";
+        is_member.then_some((*h, engine.swarm.node_id))
     });
-    let existing = join_all(asked).await.into_iter().flatten().collect();
-    Ok(Doomed { machines, existing })
+    let (mut existing, mut strangers) = (Vec::new(), Vec::new());
+    for (host, node) in join_all(asked).await.into_iter().flatten() {
+        match is_in_the_labs_swarm(cx, &node).await {
+            Ok(()) => existing.push(host.clone()),
+            Err(why) => strangers.push((host.name.clone(), why)),
+        }
+    }
+    Ok(Doomed { machines, existing, strangers })
+}
+
+async fn is_in_the_labs_swarm(cx: &Cx, node: &str) -> Result<(), String> {
+    let view = cx.swarm().await?;
+    if view.node(node).is_none() {
+        return Err(format!("it is no node of the swarm {} of {}", view.id, view.manager));
+    }
+    let marks = view.nodes.iter().filter_map(|n| n.spec.labels.get(HOST_LABEL));
+    let is_marked = marks.into_iter().any(|mark| cx.lab().host(mark).is_some());
+    if is_marked {
+        Ok(())
+    } else {
+        Err(format!("no node of the swarm {} is marked as the lab's", view.id))
+    }
 }
 
 /// Removes it all and verifies that nothing is left.
@@ -73,6 +97,10 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
             cx.events().emit(Event::NotRemoved { what, error });
         }
     };
+    for (host, why) in &doomed.strangers {
+        let error = format!("{why}: `docker swarm leave` there, if you mean it");
+        count(format!("swarm membership of {host}"), Err(error));
+    }
     if !doomed.existing.is_empty() {
         let others = doomed.machines.iter().all(|(_, o)| o.kind != OwnedKind::Machine);
         if others {

@@ -157,6 +157,27 @@ async fn hosts_that_bp_did_not_make_lose_what_bp_made_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hosts_in_a_swarm_that_is_not_the_labs_are_left_in_it() {
+    let bench = existing().with_engines();
+    {
+        let mut state = bench.site.lock();
+        let id = state.init("a");
+        state.enter(&id, "b", "worker");
+    }
+    insta::assert_snapshot!(transcript(&bench).await, @"
+    template template
+    network network lab
+    ---
+    provider: remove template template
+    provider: remove network network lab
+    not removed: swarm membership of a: no node of the swarm swarm1 is marked as the lab's: `docker swarm leave` there, if you mean it
+    not removed: swarm membership of b: no node of the swarm swarm1 is marked as the lab's: `docker swarm leave` there, if you mean it
+    removed 2, failed 2
+    ");
+    assert!(bench.site.lock().guests["a"].node.is_some(), "it never was the lab's");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stack_that_does_not_go_is_listed_and_the_rest_goes() {
     let bench = existing();
     bench.done().await;
