@@ -28,18 +28,15 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
 }
 
-const VIEW: &str = "set -e
-one() { k=$1; shift; ids=$(\"$@\"); [ -z \"$ids\" ] && echo '[]' || \
-docker $k inspect --format '{{json .}}' $ids | paste -sd, | sed 's/^/[/;s/$/]/'; }
-one node docker node ls -q
-one network docker network ls -q --filter driver=overlay --filter scope=swarm
-one service docker service ls -q";
+/// How the engine's API is asked.
+const API: &str = "command -v docker >/dev/null || { echo 'docker is not installed' >&2; exit 1; }
+curl -sS --max-time 50 --unix-socket /var/run/docker.sock -w '\\n' ";
 
 const NO_LEADER: &str = "rpc error: code = Unknown desc = The swarm does not have a leader.";
 
 /// Whether a script needs the docker command.
 pub fn is_docker(script: &str) -> bool {
-    script == VIEW || script.starts_with("docker ") || script.starts_with("read -r t && docker ")
+    script.starts_with("docker ") || script.starts_with("read -r t && docker ")
 }
 
 impl State {
@@ -140,67 +137,74 @@ impl State {
     /// Commands that only look; `None` where it is none of docker's.
     pub fn look(&mut self, host: &str, script: &str) -> Option<Output> {
         let daemon = self.guests[host].engine;
-        let without = || Some(fails(1, "Cannot connect to the Docker daemon"));
-        if script == "docker info --format '{{json .}}'" {
-            let mut answer = says(self.info(host).to_string());
-            if !daemon {
-                answer = fails(1, "Cannot connect to the Docker daemon. Is it running?");
-            }
-            return Some(answer);
+        if let Some(urls) = script.strip_prefix(API) {
+            return Some(match (self.guests[host].packages, daemon) {
+                (false, _) => fails(1, "docker is not installed"),
+                (_, false) => fails(7, "curl: (7) Failed to connect to /var/run/docker.sock"),
+                _ => says(urls.split(' ').map(|u| self.answer(host, u) + "\n").collect::<String>()),
+            });
         }
-        if script == VIEW {
-            let Some(id) = self.manages(host) else {
-                return Some(fails(1, "This node is not a swarm manager."));
-            };
-            let swarm = &self.swarms[&id];
-            if !self.has_quorum(swarm) {
-                return Some(fails(1, NO_LEADER));
-            }
-            let node = |(at, n): (usize, &Node)| self.node_json(n, at == 0);
-            let nodes: Vec<Value> = swarm.nodes.iter().enumerate().map(node).collect();
-            let ingress = json!({ "Name": "ingress", "Ingress": true, "Driver": "overlay",
-                "IPAM": { "Config": [{ "Subnet": "10.200.0.0/24" }] }, "Labels": {} });
-            let networks: Vec<Value> = swarm.networks.iter().cloned().chain([ingress]).collect();
-            return Some(says(format!(
-                "{}\n{}\n{}",
-                json!(nodes),
-                json!(networks),
-                json!(swarm.services)
-            )));
-        }
-        if let Some(rest) = script.strip_prefix("ids=$(docker stack ps -q --no-trunc ") {
-            let (stack, end) = rest.split_once(") || exit; ")?;
-            assert_eq!(
-                end,
-                "[ -z \"$ids\" ] && exit; docker inspect --type task --format '{{json .}}' $ids"
-            );
-            let id = self.manages(host)?;
-            let swarm = &self.swarms[&id];
-            let of = |task: &&Value| {
-                let service = swarm.services.iter().find(|s| s["ID"] == task["ServiceID"]);
-                service.is_some_and(|s| namespace(s) == stack)
-            };
-            let tasks: Vec<String> =
-                swarm.tasks.iter().filter(of).map(ToString::to_string).collect();
-            return Some(says(tasks.join("\n")));
-        }
-        if let Some(rest) = script.strip_prefix("i=$(docker image inspect -f '{{.Id}}' ") {
-            let (tag, after) = rest.split_once(" 2>/dev/null) || ")?;
-            let (ids, _) = after.split_once("\ncase $i in ")?.1.split_once(") ;; *) ")?;
-            if !daemon {
-                return without();
-            }
-            let has = self.guests[host].images.get(tag);
-            return Some(match has {
-                None => Output { code: 1, ..says(format!("{tag} is not there")) },
+        if let Some(rest) = script.strip_prefix("all=$(docker image inspect -f '{{.Id}}' ") {
+            let (tag, rest) = rest.split_once(
+                " 2>/dev/null) || { echo 'it is not loaded'; exit 1; }\nset -- $all\ncase $1 in ",
+            )?;
+            let (ids, end) = rest.split_once(") shift;; *) echo ")?;
+            assert_eq!(end, format!("{tag} is another image; exit 1;; esac\n"), "one image");
+            return Some(match self.guests[host].images.get(tag) {
                 Some(id) if ids.split('|').any(|i| i == id) => says(""),
-                Some(_) => Output { code: 1, ..says(format!("{tag} is another image")) },
+                Some(_) if daemon => Output { code: 1, ..says(format!("{tag} is another image")) },
+                _ => Output { code: 1, ..says("it is not loaded") },
             });
         }
         if script.starts_with("c=$(docker ps -q --filter label=com.docker.swarm.service.name=") {
             return self.etcdctl(host, script);
         }
         None
+    }
+
+    /// What the API answers, an error of it being JSON, too.
+    fn answer(&self, host: &str, url: &str) -> String {
+        let path = url.strip_prefix("http://docker").expect("docker's socket");
+        if path == "/info" {
+            return self.info(host).to_string() + "\n";
+        }
+        let error = |text: &str| json!({ "message": text }).to_string() + "\n";
+        let Some(id) = self.manages(host) else {
+            return error("This node is not a swarm manager.");
+        };
+        let swarm = &self.swarms[&id];
+        if !self.has_quorum(swarm) {
+            return error(NO_LEADER);
+        }
+        let answer = match path {
+            "/nodes" => {
+                let node = |(at, n): (usize, &Node)| self.node_json(n, at == 0);
+                swarm.nodes.iter().enumerate().map(node).collect()
+            }
+            "/networks" => {
+                let other = |name: &str, driver: &str, scope: &str, ingress: bool| {
+                    json!({ "Name": name, "Driver": driver, "Scope": scope, "Ingress": ingress,
+                        "IPAM": { "Config": null }, "Labels": { "bp.lab": "lab" } })
+                };
+                let overlay = |n: &Value| {
+                    let mut n = n.clone();
+                    (n["Driver"], n["Scope"]) = (json!("overlay"), json!("swarm"));
+                    n
+                };
+                let others = [
+                    other("ingress", "overlay", "swarm", true),
+                    other("bridge", "bridge", "local", false),
+                ];
+                swarm.networks.iter().map(overlay).chain(others).collect()
+            }
+            "/services" => swarm.services.clone(),
+            "/tasks" => {
+                let real = |t: &&Value| t.get("ServiceID").is_some();
+                swarm.tasks.iter().filter(real).cloned().collect()
+            }
+            _ => panic!("{host}: unknown question {url}"),
+        };
+        json!(answer).to_string() + "\n"
     }
 
     /// `etcdctl` in a member's container.
@@ -229,7 +233,6 @@ impl State {
             })
             .collect();
         Some(match ask.strip_suffix(" 2>&1").unwrap_or(ask) {
-            "endpoint health 2>&1 >/dev/null || { echo 'it is not healthy'; exit 1; }" => says(""),
             "endpoint status --cluster -w json" => says(json!(members).to_string()),
             "get bp/lab --print-value-only" => {
                 says(self.etcd.get("bp/lab").cloned().unwrap_or_default())

@@ -92,24 +92,3 @@ async fn a_member_that_reads_something_else_is_named() {
     bench.site.fault("node3", "c=$(docker ps", 1, Fault::Says(0, "stale\n", ""));
     insta::assert_snapshot!(asked(&bench, &step).await, @"not: `bp/lab` reads `stale` through node3");
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_member_that_never_gets_well_is_a_failure_that_says_which() {
-    let bench = whole::bench();
-    bench.done().await;
-    bench.site.changes();
-    let answer = "it is not healthy";
-    bench.site.fault(
-        "node2",
-        "o=$( eval 'c=$(docker ps",
-        usize::MAX,
-        Fault::Says(0, "@0 1\nit is not healthy\n", answer),
-    );
-    let step =
-        bench.steps().into_iter().find(|s| s.name == "etcd member" && s.on.host() == "node2");
-    let (cx, events) = bench.cx();
-    let steps = [step.expect("a step")];
-    let stop = tokio::sync::watch::channel(false).1;
-    let ran = super::bench::ran(&cx, events, &steps, stop).await.expect("no lock");
-    insta::assert_snapshot!(ran.failures(), @"stacks / etcd member / node2: not true within 2 min: it is not healthy");
-}

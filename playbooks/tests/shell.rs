@@ -121,7 +121,7 @@ impl State {
                 match guest.cloud_init {
                     "done" => says(""),
                     "error" => Output { code: 9, ..says("cloud-init failed:\nno such module") },
-                    other => Output { code: 1, ..says(format!("cloud-init is at work: {other}")) },
+                    _ => Output { code: 1, ..says("cloud-init is at work") },
                 }
             }
             s if s
@@ -138,11 +138,11 @@ impl State {
                     false => Output { code: 1, ..says("docker.io is not installed") },
                 }
             }
-            s if s.starts_with("e=$(docker version --format '{{.Server.Version}}' 2>&1)") => {
+            s if s.starts_with("e=$(curl -sS --max-time 10 -o /dev/null --unix-socket /var/run/docker.sock http://docker/_ping 2>&1)") => {
                 match (guest.engine, guest.enabled) {
                     (false, _) => {
                         let why =
-                            "Cannot connect to the Docker daemon. Is the docker daemon running?";
+                            "curl: (7) Failed to connect to /var/run/docker.sock";
                         Output { code: 1, ..says(why) }
                     }
                     (_, false) => {
@@ -181,7 +181,7 @@ impl State {
                 owner: "root:root".to_owned(),
             };
             if script == put(&file).script {
-                assert!(guest.restart_due, "the marker is written before the file");
+                assert!(guest.restart_due || !guest.packages, "the marker is written first");
                 guest.daemon_json = Some(String::from_utf8(content.clone()).expect("text"));
                 return Some(says(""));
             }
@@ -193,18 +193,21 @@ impl State {
             "systemctl enable --now docker" => {
                 (guest.enabled, guest.engine) = (true, true);
             }
-            s if s == format!("mkdir -p /etc/docker && touch {DUE}") => guest.restart_due = true,
+            s if s == format!("mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch {DUE}; fi") => guest.restart_due = guest.packages,
             s if s
                 == format!(
-                    "if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON} || exit; fi\n\
+                    "[ -e {DUE} ] || exit 0\n\
+                     dockerd --validate --config-file {DAEMON_JSON} >/dev/null || exit\n\
                      systemctl reset-failed docker; systemctl restart docker && rm -f {DUE}"
                 ) =>
             {
-                guest.restarts += 1;
-                (guest.restart_due, guest.engine) = (false, true);
+                if guest.restart_due {
+                    guest.restarts += 1;
+                    (guest.restart_due, guest.engine) = (false, true);
+                }
             }
             s if s.starts_with(
-                "for i in $(seq 100); do\ns=$(docker info --format '{{.Swarm.LocalNodeState}} ",
+                "command -v docker >/dev/null || exit 0\nfor i in $(seq 100); do\ns=$(docker info --format '{{.Swarm.LocalNodeState}} ",
             ) => {}
             s if s.starts_with("set -eu\nexport DEBIAN_FRONTEND=noninteractive\nwant=''\n") => {
                 guest.packages = true;
