@@ -141,7 +141,10 @@ fn select<'a>(lab: &'a Lab, on: &str) -> Result<Vec<&'a Host>, String> {
 
 /// Fills a string's variables in. Missing ones are an error, and so are blocks.
 fn render(template: &str, values: &Value) -> Result<String, String> {
-    if template.contains("{{#") || template.contains("{{~#") {
+    let opens = |(at, _): (usize, &str)| {
+        template[at..].trim_start_matches(|c: char| "{~".contains(c) || c.is_whitespace())
+    };
+    if template.match_indices("{{").any(|found| opens(found).starts_with('#')) {
         return Err("playbooks have no conditions and no loops: such a step belongs in Rust, \
                     or two steps with different `on`"
             .to_owned());

@@ -185,7 +185,7 @@ fn what_is_wrong_is_said_with_its_place_before_any_host_is_touched() {
     ## block with a tilde
     my.yml: step `s`: playbooks have no conditions and no loops: such a step belongs in Rust, or two steps with different `on`
     ## block with blanks
-    ACCEPTED
+    my.yml: step `s`: playbooks have no conditions and no loops: such a step belongs in Rust, or two steps with different `on`
     ## inverse block
     my.yml: step `s`: Failed to parse template Template error: invalid handlebars syntax: expected keywords
     ## partial
