@@ -18,6 +18,7 @@ mod view;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// One blueprint file describes a cluster, from machines to services: `bp up` makes it so and
 /// proves it, `bp destroy` takes it away.
@@ -55,6 +56,9 @@ enum Verb {
     Completions(completions::Args),
 }
 
+/// What threads get to end before the process does: they need milliseconds, on a busy machine more.
+const THREADS_END: Duration = Duration::from_secs(3);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -79,8 +83,10 @@ fn main() -> ExitCode {
             Verb::Completions(args) => completions::run(&args),
         }
     });
-    // What still blocks (a hypervisor that does not answer) must not hold the exit up.
-    runtime.shutdown_background();
+    // Threads that end while the process exits free what the exit handlers of libvirt's libraries
+    // free too: they end before. What still blocks then (a hypervisor that does not answer) must
+    // not hold the exit up, and is not about to end.
+    runtime.shutdown_timeout(THREADS_END);
     match done {
         Ok(exit) => exit.into(),
         Err(error) => view::error(json, &error).into(),
