@@ -5,6 +5,7 @@ use crate::load;
 use crate::open::{self, Kind};
 use crate::view;
 use playbooks::destroy;
+use playbooks::lock::LeaderLock;
 use std::path::Path;
 
 /// The arguments of `destroy`.
@@ -32,6 +33,11 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let loaded = load::blueprint(args.file.file.as_deref(), json)?;
     let run = open::lab(loaded, "destroy", Kind::Writes, json).await?;
     run.begin();
+    // One who runs bp from another folder or machine is kept out, too.
+    let mut leader = LeaderLock::default();
+    if let Err(taken) = leader.reach(&run.cx, &run.me).await {
+        return Err(run.give_up(open::held(taken)).await);
+    }
     let doomed = match destroy::doomed(&run.cx).await {
         Ok(doomed) => doomed,
         Err(failure) => return Err(run.give_up(failure.into()).await),

@@ -3,6 +3,7 @@
 use crate::cx::Cx;
 use crate::journal::private_dir;
 use crate::limits;
+use futures::future::join_all;
 use providers::{Cmd, Held, HoldError, quote};
 use serde::{Deserialize, Serialize};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -106,6 +107,16 @@ pub struct LeaderLock {
 const TAKEN: i32 = 75;
 
 impl LeaderLock {
+    /// Takes the lock of a lab that may be up: logs in to its managers first.
+    ///
+    /// # Errors
+    /// When another run has it.
+    pub async fn reach(&mut self, cx: &Cx, me: &Holder) -> Result<(), LockError> {
+        // One that can't be logged in to is not locked either.
+        join_all(cx.lab().managers().map(|m| cx.session(&m.name))).await;
+        self.take(cx, me).await
+    }
+
     /// Takes the lock on the first manager whose session is open; does nothing while there is none,
     /// or where the lock is held already.
     ///

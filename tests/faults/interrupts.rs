@@ -47,8 +47,10 @@ fn of_two_runs_the_second_gives_way_and_names_the_first() {
         assert_eq!((&json["event"], &json["exit"]), (&"error".into(), &4.into()), "{json}");
     }
     assert!(elsewhere.bp(&["up"]).exits(4).err.contains("(on node1)"));
-    let destroy = hosts.desk.bp(&["destroy", "--yes"]).exits(4);
-    assert!(destroy.err.contains(&pid), "{}", destroy.err);
+    for desk in [&hosts.desk, &elsewhere] {
+        let destroy = desk.bp(&["destroy", "--yes"]).exits(4);
+        assert!(destroy.err.contains(&pid), "{}", destroy.err);
+    }
     // Looking is always allowed.
     hosts.desk.bp(&["plan"]).exits(3);
     hosts.desk.bp(&["status"]).exits(3);
