@@ -2,4 +2,5 @@
 
 mod blueprints;
 mod output;
+mod terminal;
 mod verbs;

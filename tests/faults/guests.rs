@@ -61,6 +61,27 @@ fn after_a_run_killed_at_any_step_destroy_leaves_nothing() {
     });
 }
 
+#[test]
+fn an_interrupted_run_ends_cleanly_and_is_continued() {
+    let guests = Guests::new(4);
+    for number in [1, 4, 9, 14] {
+        let mut running = guests.desk.start(&["up", "--json"]);
+        assert!(running.until_boundary(number));
+        running.signal("INT");
+        let ran = running.finish().exits(130);
+        assert_eq!(ran.events("interrupted").len(), 1);
+        assert!(ran.events("step_failed").is_empty(), "{ran:?}");
+        guests.desk.bp(&["destroy", "--yes"]).exits(0);
+        assert!(guests.own().is_empty(), "interrupted at {number}: {:?}", guests.own());
+    }
+    let mut running = guests.desk.start(&["up", "--json"]);
+    assert!(running.until_boundary(6));
+    running.signal("TERM");
+    running.finish().exits(130);
+    guests.desk.bp(&["up"]).exits(0);
+    guests.assert_complete();
+}
+
 /// Kills an `up` of two guests at its first step boundary, at its second, and so on, each time on
 /// a hypervisor where nothing is left of the time before.
 fn each_boundary(then: impl Fn(&Guests, usize)) {

@@ -1,6 +1,6 @@
 //! The real `bp`, run as an operator runs it: in a folder, with a home and an environment of its own.
 
-use crate::support::sshd::signal;
+use crate::support::sshd::{signal, text};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -81,7 +81,12 @@ impl Desk {
 
     /// The command, its output not yet redirected. Nothing is there to be asked.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary());
+        self.command_of(&text(&binary()), args)
+    }
+
+    /// Another program's command, run as `bp` would be.
+    pub fn command_of(&self, program: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", self.dir.path()).env("USER", "tester");
