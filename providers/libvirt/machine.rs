@@ -177,13 +177,14 @@ pub fn create(
         volumes: parts.volumes.clone(),
         ..Tag::new(&lab.name, Role::Machine)
     };
+    let kernel = base.kernel.as_ref().map(|kernel| kernel.on(cpu));
     let guest = Guest {
         name: &name,
         uuid: &uuid,
         tag: &tag,
         cpu,
         machine: host.machine,
-        kernel: base.kernel.as_ref(),
+        kernel: kernel.as_ref(),
         disk: parts.disk(),
         seed: parts.seed(),
         network: &spec.network,

@@ -16,8 +16,7 @@ use virt::storage_vol::StorageVol;
 /// What a directly booted kernel is told. The root disk has no partitions; cloud-init need not
 /// look for clouds; what is left out saves seconds under emulation.
 const CMDLINE: &str = "root=/dev/vda rootfstype=ext4 rw console=ttyS0 quiet ds=nocloud \
-                       mitigations=off random.trust_cpu=on no_timer_check \
-                       tsc=reliable net.ifnames=0";
+                       random.trust_cpu=on net.ifnames=0";
 
 /// What a new machine starts from.
 pub struct Base {
