@@ -41,7 +41,8 @@ pub const STARTER: &str = include_str!("starter.yml");
 
 /// What the checks may ask about the world outside the blueprint's text.
 pub trait Outside {
-    /// The content of a file, relative paths already joined to the blueprint's folder.
+    /// The content of a file, relative paths already joined to the blueprint's folder. An error
+    /// of the kind `Unsupported` says that files are not to be looked at: no rule asks for it then.
     fn read(&self, path: &Path) -> std::io::Result<Vec<u8>>;
     /// Whether a file is there, without reading it.
     fn is_file(&self, path: &Path) -> bool;

@@ -135,6 +135,7 @@ fn read_compose(path: &Spanned<String>, context: &mut Context<'_>) -> Option<Com
     let full = context.path(&path.value);
     let shown = full.display();
     match context.outside.read(&full) {
+        Err(error) if error.kind() == std::io::ErrorKind::Unsupported => None,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             context.error(path.at, format!("no such file: `{shown}`"));
             None

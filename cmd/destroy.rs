@@ -30,8 +30,8 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
         )
         .hint("say `--yes` if you mean it"));
     }
-    let loaded = load::blueprint(args.file.file.as_deref(), json)?;
-    let run = open::lab(loaded, "destroy", Kind::Writes, json).await?;
+    let loaded = load::blueprint_alone(args.file.file.as_deref(), json)?;
+    let run = open::machines(loaded, "destroy", Kind::Writes, json).await?;
     run.begin();
     // One who runs bp from another folder or machine is kept out, too.
     let mut leader = LeaderLock::default();

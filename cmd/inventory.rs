@@ -34,8 +34,8 @@ enum Format {
 /// # Errors
 /// When the provider does not answer.
 pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
-    let loaded = load::blueprint(args.file.file.as_deref(), json)?;
-    let run = open::lab(loaded, "inventory", Kind::Reads, json).await?;
+    let loaded = load::blueprint_alone(args.file.file.as_deref(), json)?;
+    let run = open::machines(loaded, "inventory", Kind::Reads, json).await?;
     let (lab, dir) = (run.cx.lab().clone(), run.cx.dir().to_owned());
     let mut found: Vec<(&Host, Machine)> = Vec::new();
     for host in &lab.hosts {

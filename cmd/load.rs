@@ -41,17 +41,54 @@ impl Outside for ThisMachine {
     }
 }
 
+/// For verbs that only find or remove machines: what stands beside the blueprint may be gone.
+struct BlueprintAlone;
+
+impl Outside for BlueprintAlone {
+    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn glob(&self, pattern: &Path) -> io::Result<Vec<PathBuf>> {
+        Ok(vec![pattern.to_owned()])
+    }
+
+    fn is_file(&self, _: &Path) -> bool {
+        true
+    }
+
+    fn home(&self) -> Option<PathBuf> {
+        ThisMachine.home()
+    }
+
+    fn env_is_set(&self, _: &str) -> bool {
+        true
+    }
+}
+
+/// Reads a blueprint and nothing beside it, for verbs that only find or remove machines.
+///
+/// # Errors
+/// When there is no blueprint, or its text is wrong.
+pub fn blueprint_alone(file: Option<&Path>, json: bool) -> Result<Loaded, Error> {
+    loaded(file, json, &BlueprintAlone)
+}
+
 /// Reads a blueprint. Warnings are printed; errors are printed all at once and end the command.
 ///
 /// # Errors
 /// When there is no blueprint, or it is wrong.
 pub fn blueprint(file: Option<&Path>, json: bool) -> Result<Loaded, Error> {
+    loaded(file, json, &ThisMachine)
+}
+
+fn loaded(file: Option<&Path>, json: bool, outside: &dyn Outside) -> Result<Loaded, Error> {
     let path = find(file)?;
     let name = path.display().to_string();
     let text = read(&path)?;
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let dir = dir.canonicalize().map_err(|e| Error::input(format!("open `{name}`: {e}")))?;
-    match blueprints::read(&text, &name, &dir, &ThisMachine) {
+    match blueprints::read(&text, &name, &dir, outside) {
         Ok((lab, warnings)) => {
             tell(&warnings, &text, &name, json);
             Ok(Loaded { lab, dir, file: name })

@@ -36,11 +36,30 @@ pub enum Kind {
     Writes,
 }
 
-/// Opens a lab.
+/// Opens a lab with its plan.
 ///
 /// # Errors
 /// When another run holds it, a provider does not answer, or a playbook or stack is wrong.
 pub async fn lab(loaded: Loaded, verb: &'static str, kind: Kind, json: bool) -> Result<Run, Error> {
+    let dir = loaded.dir.clone();
+    let mut run = machines(loaded, verb, kind, json).await?;
+    match playbooks::plan(run.cx.lab(), &dir, run.cx.world()) {
+        Ok(plan) => run.plan = plan,
+        Err(failure) => return Err(run.give_up(Error::of_input(failure)).await),
+    }
+    Ok(run)
+}
+
+/// Opens a lab without a plan, for verbs that only find or remove machines.
+///
+/// # Errors
+/// When another run holds it, or a provider does not answer.
+pub async fn machines(
+    loaded: Loaded,
+    verb: &'static str,
+    kind: Kind,
+    json: bool,
+) -> Result<Run, Error> {
     let began = Instant::now();
     let lab = Arc::new(loaded.lab);
     let dir = journal::folder(&loaded.dir, &lab.name);
@@ -62,7 +81,7 @@ pub async fn lab(loaded: Loaded, verb: &'static str, kind: Kind, json: bool) -> 
         Arc::new(move |text: String| events.emit(Event::Note { text }))
     };
     let world: Arc<dyn World> = Arc::new(RealWorld::open(&lab, &dir, tell).await?);
-    let plan = playbooks::plan(&lab, &loaded.dir, &world).map_err(Error::of_input)?;
+    let plan = Plan { steps: Vec::new(), remarks: Vec::new() };
     let cx = Cx::new(lab, dir, events, world);
     Ok(Run { cx, plan, stop: interrupts(), me, verb, began, view, _lock: lock })
 }

@@ -27,13 +27,13 @@ pub struct Args {
 /// # Errors
 /// When the host is not there.
 pub async fn run(args: &Args) -> Result<Exit, Error> {
-    let loaded = load::blueprint(args.file.as_deref(), false)?;
+    let loaded = load::blueprint_alone(args.file.as_deref(), false)?;
     let Some(host) = loaded.lab.host(&args.host).cloned() else {
         let names: Vec<&str> = loaded.lab.hosts.iter().map(|h| h.name.as_str()).collect();
         return Err(Error::input(format!("there is no host `{}`", args.host))
             .hint(format!("the hosts are {}", names.join(", "))));
     };
-    let run = open::lab(loaded, "ssh", Kind::Reads, false).await?;
+    let run = open::machines(loaded, "ssh", Kind::Reads, false).await?;
     let machine = run.cx.machine(&host.name).await.map_err(Error::failed)?;
     let Some(machine) = machine.filter(|m| m.running) else {
         return Err(
@@ -55,9 +55,7 @@ pub async fn run(args: &Args) -> Result<Exit, Error> {
 fn options(target: &Target, dir: &Path) -> Result<Vec<String>, Error> {
     let mut options =
         vec!["-p".to_owned(), target.port.to_string(), "-l".to_owned(), target.user.clone()];
-    for key in &target.keys {
-        options.extend(["-i".to_owned(), key.display().to_string()]);
-    }
+    options.extend(keys(target));
     if let HostKeys::Pinned(keys) = &target.host_keys {
         let path = dir.join("known_hosts");
         let lines: String = keys.iter().map(|k| format!("{} {k}\n", target.host)).collect();
@@ -74,7 +72,22 @@ fn options(target: &Target, dir: &Path) -> Result<Vec<String>, Error> {
         }
     }
     if let Some(jump) = &target.jump {
-        options.extend(["-J".to_owned(), format!("{}@{}:{}", jump.user, jump.address, jump.port)]);
+        let keys = keys(jump).join(" ");
+        let through = format!(
+            "ProxyCommand=ssh {keys} -p {} -l {} -W %h:%p {}",
+            jump.port, jump.user, jump.address
+        );
+        options.extend(["-o".to_owned(), through]);
     }
     Ok(options)
+}
+
+/// The named keys and no others: an agent with many would use the server's patience up.
+fn keys(target: &Target) -> Vec<String> {
+    let named = target.keys.iter().flat_map(|key| ["-i".to_owned(), key.display().to_string()]);
+    let mut keys: Vec<String> = named.collect();
+    if target.agent.is_none() {
+        keys.extend(["-o".to_owned(), "IdentitiesOnly=yes".to_owned()]);
+    }
+    keys
 }

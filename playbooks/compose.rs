@@ -129,6 +129,7 @@ fn complete(
     mut document: Map<String, Value>,
     base: &Path,
 ) -> Result<Compose, String> {
+    refuse_interpolation(&Value::Object(document.clone()), "")?;
     document.entry("version").or_insert(json!("3.8"));
     document.remove("name");
     let mut files = Vec::new();
@@ -159,6 +160,11 @@ fn complete(
         let image =
             image.ok_or_else(|| format!("services.{key} has no image, which a swarm needs"))?;
         service.insert("image".to_owned(), json!(image));
+        beside_the_file(service).map_err(|why| format!("services.{key}{why}"))?;
+        octal_modes(service);
+        if service.get("deploy").is_some_and(Value::is_null) {
+            service.remove("deploy");
+        }
         let definition = serde_json::to_string(service).map_err(|e| e.to_string())?;
         let spec = digest(&[definition.as_bytes(), around.as_bytes()]);
         let deploy = service.entry("deploy").or_insert(json!({}));
@@ -181,6 +187,68 @@ fn complete(
     Ok(Compose { name: name.to_owned(), text, files, services: wanted, offline: false })
 }
 
+/// Docker would fill `${NAME}` in from root's environment on a manager, where nobody set it.
+fn refuse_interpolation(value: &Value, at: &str) -> Result<(), String> {
+    match value {
+        Value::String(text) => {
+            let text = text.replace("$$", "");
+            let named = |c: char| c == '{' || c == '_' || c.is_ascii_alphabetic();
+            if text.split('$').skip(1).any(|rest| rest.starts_with(named)) {
+                return Err(format!(
+                    "{at}: `{text}` takes a variable of the environment, and on the manager nobody sets it: \
+                     write the value out, or `$$` for a dollar sign"
+                ));
+            }
+            Ok(())
+        }
+        Value::Array(list) => list
+            .iter()
+            .enumerate()
+            .try_for_each(|(i, v)| refuse_interpolation(v, &format!("{at}[{i}]"))),
+        Value::Object(map) => map.iter().try_for_each(|(key, v)| {
+            let at = if at.is_empty() { key.clone() } else { format!("{at}.{key}") };
+            refuse_interpolation(v, &at)
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// What stands beside the compose file on the operator's machine is not on the nodes.
+fn beside_the_file(service: &Map<String, Value>) -> Result<(), String> {
+    if service.get("env_file").is_some_and(|v| !v.is_null()) {
+        return Err(
+            ".env_file: the file is not on the manager: write it as `environment`".to_owned()
+        );
+    }
+    for volume in service.get("volumes").and_then(Value::as_array).into_iter().flatten() {
+        let source = match volume {
+            Value::String(short) => short.split(':').next().unwrap_or_default(),
+            long => long.get("source").and_then(Value::as_str).unwrap_or_default(),
+        };
+        if source.starts_with(['.', '~']) {
+            return Err(format!(
+                ".volumes: `{source}` is a folder of the operator's machine: name one of the nodes, from `/` on"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `mode: 0440`, as docker's documentation writes it, is an octal number to docker and a text to
+/// YAML 1.2.
+fn octal_modes(service: &mut Map<String, Value>) {
+    for kind in ["configs", "secrets"] {
+        for entry in service.get_mut(kind).and_then(Value::as_array_mut).into_iter().flatten() {
+            let mode = entry.get("mode").and_then(Value::as_str);
+            if let Some(mode) =
+                mode.and_then(|m| u32::from_str_radix(m.trim_start_matches("0o"), 8).ok())
+            {
+                entry["mode"] = json!(mode);
+            }
+        }
+    }
+}
+
 /// Swarm configs and secrets can't change: a changed file gets a name of its own.
 fn name_by_content(
     stack: &str,
@@ -193,9 +261,14 @@ fn name_by_content(
     let path = base.join(path);
     let bytes = std::fs::read(&path).map_err(|e| format!("read `{}`: {e}", path.display()))?;
     let at = format!("file-{}", files.len());
-    if entry.get("name").is_none() {
-        entry["name"] = json!(format!("{stack}_{key}_{}", digest(&[&bytes])));
+    // Docker can't change what has a name: a changed file needs a new one.
+    if entry.get("name").is_some() {
+        return Err(
+            "a fixed `name` beside `file`: leave the name to bp, which changes it with the content"
+                .to_owned(),
+        );
     }
+    entry["name"] = json!(format!("{stack}_{key}_{}", digest(&[&bytes])));
     entry["file"] = json!(format!("./{at}"));
     files.push((at, bytes));
     Ok(())

@@ -54,9 +54,11 @@ fn service(view: &SwarmView, compose: &Compose, wanted: &Wanted) -> Check {
             return Check::Failed(Failure::new(with_error(format!("{name} was rolled back"))));
         }
         "rollback_paused" | "paused" => {
-            return Check::Failed(Failure::new(with_error(format!(
-                "the update of {name} stands still: {message}"
-            ))));
+            let hint = format!(
+                "what held it up being mended, `docker service update --force {name}` on a manager goes on"
+            );
+            let text = with_error(format!("the update of {name} stands still: {message}"));
+            return Check::Failed(Failure::new(text).hint(hint));
         }
         "updating" | "rollback_started" => {
             return Check::Not(with_error(format!("{name} is {state}")));
@@ -68,15 +70,20 @@ fn service(view: &SwarmView, compose: &Compose, wanted: &Wanted) -> Check {
         return job(service, &mine, &name, with_error);
     }
     let current: Vec<&&Task> = mine.iter().filter(|t| is_current(t, service)).collect();
-    let count = |state: &str, desired: &str| {
-        current.iter().filter(|t| t.status.state == state && t.desired_state == desired).count()
+    let runs = |t: &&&&Task| {
+        t.status.state == "running" && t.desired_state == "running" && is_steady(t, view.now)
     };
     let expected = match service.replicas() {
         Some(replicas) => replicas as usize,
         None => eligible(view, wanted),
     };
-    let running = count("running", "running");
-    if running == expected && expected > 0 || expected == 0 && service.replicas().is_some() {
+    let running = current.iter().filter(runs).count();
+    let all = match service.replicas() {
+        Some(replicas) => running as u64 == replicas,
+        // A node that was paused keeps its task.
+        None => running >= expected && running > 0,
+    };
+    if all {
         return Check::True;
     }
     if ends_by_itself(service) {
@@ -117,7 +124,16 @@ fn job(service: &Service, mine: &[&Task], name: &str, with: impl Fn(String) -> S
 fn is_current(task: &Task, service: &Service) -> bool {
     let wanted = &service.spec.task_template;
     task.spec.container_spec == wanted.container_spec
+        && task.spec.resources == wanted.resources
         && task.spec.force_update == wanted.force_update
+}
+
+/// How long a task has to run before it counts: one that ends at once is started again and again.
+const STEADY_SECONDS: i64 = 5;
+
+fn is_steady(task: &Task, now: i64) -> bool {
+    let since: Result<jiff::Timestamp, _> = task.status.timestamp.parse();
+    since.is_ok_and(|since| now - since.as_second() >= STEADY_SECONDS)
 }
 
 fn condition(service: &Service) -> &str {

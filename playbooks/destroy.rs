@@ -1,14 +1,14 @@
 //! Destroy: everything that carries the lab's tag, in reverse, verified.
 
 use crate::cx::Cx;
-use crate::docker::{HOST_LABEL, LAB_LABEL, SwarmView};
+use crate::docker::LAB_LABEL;
 use crate::event::{Event, Sums};
 use crate::limits;
-use crate::networks;
-use crate::step::Failure;
+use crate::step::{Check, Failure};
+use crate::{networks, stacks};
 use blueprints::{Host, HostProvider, Role};
 use futures::future::join_all;
-use providers::{Cmd, Owned, OwnedKind, Provider, quote};
+use providers::{Cmd, Owned, OwnedKind, Provider};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,14 +55,25 @@ pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
     let all: Vec<&Host> = cx.lab().hosts.iter().collect();
     let of_bp = all.iter().filter(|h| h.provider == HostProvider::Existing && h.role != Role::None);
     let asked = of_bp.map(|h| async move {
-        // A host without docker, or that does not answer, has no membership that bp can end.
-        let engine = cx.engine(&h.name).await.ok()?;
-        let is_member = engine.swarm.local_node_state != "inactive";
-        is_member.then_some((*h, engine.swarm.node_id))
+        // Without docker there is no membership; without an answer there may be one.
+        match cx.check(&h.name, Cmd::new("command -v docker >/dev/null")).await {
+            Check::True => {}
+            Check::Not(why) if why == NO_DOCKER => return None,
+            other => return Some((*h, Err(other.reason().to_owned()))),
+        }
+        match cx.engine(&h.name).await {
+            Ok(engine) if engine.swarm.local_node_state == "inactive" => None,
+            Ok(engine) => Some((*h, Ok(engine.swarm.node_id))),
+            Err(why) => Some((*h, Err(why))),
+        }
     });
     let (mut existing, mut strangers) = (Vec::new(), Vec::new());
     for (host, node) in join_all(asked).await.into_iter().flatten() {
-        match is_in_the_labs_swarm(cx, &node).await {
+        let mine = match node {
+            Ok(node) => is_in_the_labs_swarm(cx, &node).await,
+            Err(why) => Err(format!("it can't be asked: {why}")),
+        };
+        match mine {
             Ok(()) => existing.push(host.clone()),
             Err(why) => strangers.push((host.name.clone(), why)),
         }
@@ -70,14 +81,15 @@ pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
     Ok(Doomed { machines, existing, strangers })
 }
 
+/// What a check says of a command that fails and prints nothing.
+const NO_DOCKER: &str = "not so";
+
 async fn is_in_the_labs_swarm(cx: &Cx, node: &str) -> Result<(), String> {
     let view = cx.swarm().await?;
     if view.node(node).is_none() {
         return Err(format!("it is no node of the swarm {} of {}", view.id, view.manager));
     }
-    let marks = view.nodes.iter().filter_map(|n| n.spec.labels.get(HOST_LABEL));
-    let is_marked = marks.into_iter().any(|mark| cx.lab().host(mark).is_some());
-    if is_marked {
+    if view.is_of(&cx.lab().name) {
         Ok(())
     } else {
         Err(format!("no node of the swarm {} is marked as the lab's", view.id))
@@ -150,10 +162,11 @@ async fn empty_swarm(cx: &Cx) -> Vec<(String, Result<(), String>)> {
     let Ok(view) = cx.fresh().swarm().await else { return Vec::new() };
     let lab = &cx.lab().name;
     let is_mine = |s: &&crate::docker::Service| s.spec.labels.get(LAB_LABEL) == Some(lab);
-    let stacks: BTreeSet<&str> = view.services.iter().filter(is_mine).map(|s| s.stack()).collect();
+    let mine: BTreeSet<&str> = view.services.iter().filter(is_mine).map(|s| s.stack()).collect();
     let mut results = Vec::new();
-    for stack in stacks {
-        results.push((format!("stack {stack}"), remove_stack(cx, &view, stack).await));
+    for stack in mine {
+        let gone = stacks::remove(cx, &view.manager, stack).await;
+        results.push((format!("stack {stack}"), gone.map_err(|t| Failure::from(t).message)));
     }
     let mine = view
         .networks
@@ -168,17 +181,4 @@ async fn empty_swarm(cx: &Cx) -> Vec<(String, Result<(), String>)> {
         ));
     }
     results
-}
-
-async fn remove_stack(cx: &Cx, view: &SwarmView, stack: &str) -> Result<(), String> {
-    let name = quote(stack);
-    let cmd = Cmd::new(format!(
-        "docker stack rm {name} >/dev/null || exit\n\
-         for i in $(seq 120); do\n\
-         t=$(docker ps -aq --filter label=com.docker.stack.namespace={name})$(docker network ls -q --filter label=com.docker.stack.namespace={name})\n\
-         [ -n \"$t\" ] || exit 0; sleep 1; done\n\
-         echo 'its tasks or networks are still there after two minutes' >&2; exit 1"
-    ))
-    .within(Duration::from_secs(300));
-    cx.ok(&view.manager, cmd).await.map(drop).map_err(|t| Failure::from(t).message)
 }

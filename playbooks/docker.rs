@@ -78,6 +78,8 @@ pub struct SwarmView {
     pub services: Vec<Service>,
     /// Their tasks, those that ended not long ago among them.
     pub tasks: Vec<Task>,
+    /// The manager's clock when it was asked, in seconds since 1970.
+    pub now: i64,
 }
 
 /// A node.
@@ -234,8 +236,13 @@ impl Service {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TaskTemplate {
-    /// Their container, as docker describes it.
+    /// Their container, as docker describes it; null for what is no container, such as a foot in
+    /// an attachable network.
+    #[serde(default)]
     pub container_spec: Value,
+    /// Limits and reservations, as docker describes them.
+    #[serde(default)]
+    pub resources: Value,
     /// When they are started again.
     pub restart_policy: Option<RestartPolicy>,
     /// Raised by `--force`.
@@ -277,7 +284,7 @@ pub struct UpdateStatus {
 #[serde(rename_all = "PascalCase")]
 pub struct Task {
     /// Its service.
-    #[serde(rename = "ServiceID")]
+    #[serde(rename = "ServiceID", default)]
     pub service_id: String,
     /// Its node; empty while it has none.
     #[serde(rename = "NodeID", default)]
@@ -300,6 +307,9 @@ pub struct Task {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct TaskStatus {
+    /// Since when, in RFC 3339, by its node's clock.
+    #[serde(default)]
+    pub timestamp: String,
     /// `new`, `pending`, `preparing`, `starting`, `running`, `complete`, `failed`, `rejected`, ….
     pub state: String,
     /// What went wrong.
@@ -312,7 +322,7 @@ async fn api(cx: &Cx, host: &str, paths: &[&str]) -> Result<Vec<String>, String>
     let urls: Vec<String> = paths.iter().map(|path| format!("http://docker{path}")).collect();
     let cmd = Cmd::new(format!(
         "command -v docker >/dev/null || {{ echo 'docker is not installed' >&2; exit 1; }}\n\
-         curl -sS --max-time 50 --unix-socket /var/run/docker.sock -w '\\n' {}",
+         curl -sS --max-time 50 --unix-socket /var/run/docker.sock -w '\\n' {} && date +%s",
         urls.join(" ")
     ));
     let output = cx.run(host, &cmd).await.map_err(|e| format!("{host}: {e}"))?;
@@ -370,12 +380,18 @@ impl SwarmView {
             networks: networks.into_iter().filter(of_swarm).collect(),
             services: read(answers.get(2))?,
             tasks: read(answers.get(3))?,
+            now: read(answers.get(4))?,
         })
     }
 
     /// The node of this id.
     pub fn node(&self, id: &str) -> Option<&Node> {
         self.nodes.iter().find(|n| n.id == id)
+    }
+
+    /// Whether a node of it says that it is this lab's.
+    pub fn is_of(&self, lab: &str) -> bool {
+        self.nodes.iter().any(|n| n.spec.labels.get(LAB_LABEL).is_some_and(|l| l == lab))
     }
 
     /// The node that bp marked as this host.
@@ -389,7 +405,7 @@ impl SwarmView {
 /// The label that says which host of the lab a node is.
 pub(crate) const HOST_LABEL: &str = "bp.host";
 
-/// The label that says which lab a network or a service belongs to.
+/// The label that says which lab a node, a network or a service belongs to.
 pub(crate) const LAB_LABEL: &str = "bp.lab";
 
 fn read<T: DeserializeOwned>(text: Option<&String>) -> Result<T, String> {

@@ -97,7 +97,7 @@ fn configured(host: &str, wanted: Map<String, Value>) -> Step {
         "logs are rotated so that they can't fill the disk, and networks take the blueprint's addresses",
     )
     .alone(RESTART)
-    .within(Duration::from_secs(300))
+    .within(Duration::from_secs(600))
     .check(move |cx| {
         let (host, wanted) = checked.clone();
         async move {
@@ -127,13 +127,18 @@ fn configured(host: &str, wanted: Map<String, Value>) -> Step {
                 );
                 cx.ok(&host, Cmd::new(due)).await?;
                 let content = Stdin::Bytes(text.into_bytes());
-                let (path, owner) = (DAEMON_JSON.to_owned(), "root:root".to_owned());
+                let (path, owner) = (format!("{DAEMON_JSON}.new"), "root:root".to_owned());
                 cx.ok(&host, put(&File { path, content, mode: 0o644, owner })).await?;
+                let place = format!(
+                    "if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON}.new >/dev/null || \
+                     {{ r=$?; rm -f {DAEMON_JSON}.new {RESTART_DUE}; exit $r; }}; fi\n\
+                     mv -f {DAEMON_JSON}.new {DAEMON_JSON}"
+                );
+                cx.ok(&host, Cmd::new(place)).await?;
             }
             // systemd refuses a unit that was started too often; a restart asked for is no crash.
             let restart = Cmd::new(format!(
                 "[ -e {RESTART_DUE} ] || exit 0\n\
-                 dockerd --validate --config-file {DAEMON_JSON} >/dev/null || exit\n\
                  systemctl reset-failed docker; systemctl restart docker && rm -f {RESTART_DUE}"
             ));
             cx.ok(&host, restart.within(Duration::from_secs(240))).await?;

@@ -78,6 +78,14 @@ fn judge(printed: &str, wanted: usize) -> Check {
     if status.len() != wanted {
         return Check::Not(format!("{} of {wanted} members answer", status.len()));
     }
+    let errors: Vec<&str> = status
+        .iter()
+        .flat_map(|m| m["Status"]["errors"].as_array().into_iter().flatten())
+        .filter_map(|e| e.as_str())
+        .collect();
+    if !errors.is_empty() {
+        return Check::Not(format!("a member says {}", errors.join(", ")));
+    }
     let agreed = leaders.iter().all(|l| *l == leaders[0] && l.as_u64().is_some_and(|l| l != 0));
     Check::when(agreed, "the members do not agree on a leader")
 }

@@ -146,8 +146,12 @@ impl LeaderLock {
                 Err(HoldError::Ended(output)) if output.code == TAKEN => {
                     return Err(LockError::Held(format!("{} (on {manager})", output.out())));
                 }
+                Err(HoldError::Ended(output)) => {
+                    let why = output.err();
+                    return Err(LockError::Io(format!("lock the lab on {manager}: {why}")));
+                }
                 // A manager that can't be asked has no swarm that another run could change now.
-                Err(_) => {}
+                Err(HoldError::Session(_)) => {}
             }
         }
         Ok(())

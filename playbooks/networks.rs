@@ -8,9 +8,7 @@ use providers::{Cmd, quote};
 
 /// The steps of the phase.
 pub fn steps(lab: &Lab) -> Vec<Step> {
-    let mut steps: Vec<Step> = vec![pruned(lab)];
-    steps.extend(wanted(lab).iter().map(|network| made(lab, network)));
-    steps
+    wanted(lab).iter().map(|network| made(lab, network)).collect()
 }
 
 /// The declared networks, and those that bp's own stacks need and nobody declared.
@@ -85,14 +83,14 @@ async fn change(cx: &Cx, manager: &str, script: String) -> Result<(), Trouble> {
 }
 
 /// Networks of this lab that have left the blueprint.
-fn pruned(lab: &Lab) -> Step {
+pub(crate) fn pruned(lab: &Lab) -> Step {
     let (name, declared) = (lab.name.clone(), names(lab));
     let (by, keep) = (name.clone(), declared.clone());
     let left = move |networks: &[OverlayNetwork], lab: &str, declared: &[String]| -> Vec<String> {
         let gone = |n: &&OverlayNetwork| owner(n) == lab && !declared.contains(&n.name);
         networks.iter().filter(gone).map(|n| n.name.clone()).collect()
     };
-    Step::lab("unlisted", "networks of the lab that have left the blueprint are removed")
+    Step::lab("unlisted networks", "networks of the lab that have left the blueprint are removed")
         .check(move |cx| {
             let (name, declared) = (name.clone(), declared.clone());
             async move {
@@ -133,7 +131,8 @@ pub(crate) fn remove(name: &str) -> String {
     let name = quote(name);
     format!(
         "docker network rm {name} >/dev/null || exit\n\
-         for i in $(seq 50); do docker network inspect {name} >/dev/null 2>&1 || break; sleep 0.2; done\n"
+         for i in $(seq 50); do docker network inspect {name} >/dev/null 2>&1 || exit 0; sleep 0.2; done\n\
+         echo 'it is still there after its removal' >&2; exit 1\n"
     )
 }
 

@@ -5,14 +5,16 @@
 
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::Cx;
-use crate::docker::{Service, SwarmView, no_manager};
+use crate::docker::{LAB_LABEL, Service, SwarmView, no_manager};
 use crate::step::{Check, Failure, Step, Trouble, tail};
-use crate::{converge, etcd, health};
+use crate::{converge, etcd, health, limits, networks};
 use blueprints::{Lab, StackKind};
 use providers::{Cmd, Stdin, quote};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The steps of the phase, and remarks on playbooks that stand in for bp's own.
 ///
@@ -38,8 +40,76 @@ pub fn steps(
         }
         steps.extend(stack.health.iter().map(|h| health::step(&stack.name, h)));
     }
+    // What has left the blueprint goes last: what took its place runs by then.
+    steps.push(unlisted(lab));
+    steps.push(networks::pruned(lab));
     Ok((steps, remarks))
 }
+
+/// Stacks of this lab that have left the blueprint. Their data stays.
+fn unlisted(lab: &Lab) -> Step {
+    let names: Vec<String> = lab.stacks.iter().map(|s| s.name.clone()).collect();
+    let (lab, keep) = (lab.name.clone(), names.clone());
+    let of = lab.clone();
+    Step::lab("unlisted stacks", "stacks of the lab that have left the blueprint are removed")
+        .within(Duration::from_secs(600))
+        .check(move |cx| {
+            let (lab, names) = (lab.clone(), names.clone());
+            async move {
+                match cx.swarm().await {
+                    Err(why) => Check::Unknown(why),
+                    Ok(view) => {
+                        let left = left(&view, &lab, &names);
+                        let why = format!("{} left the blueprint", left.join(", "));
+                        Check::when(left.is_empty(), why)
+                    }
+                }
+            }
+        })
+        .apply(move |cx| {
+            let (lab, names) = (of.clone(), keep.clone());
+            async move {
+                let view = cx.swarm().await.map_err(no_manager)?;
+                for stack in left(&view, &lab, &names) {
+                    remove(&cx, &view.manager, &stack).await?;
+                }
+                Ok(())
+            }
+        })
+}
+
+fn left(view: &SwarmView, lab: &str, names: &[String]) -> Vec<String> {
+    let mine =
+        view.services.iter().filter(|s| s.spec.labels.get(LAB_LABEL).is_some_and(|l| l == lab));
+    let stacks: BTreeSet<&str> = mine.map(Service::stack).collect();
+    stacks.into_iter().filter(|s| !names.iter().any(|n| n == s)).map(str::to_owned).collect()
+}
+
+/// Removes a stack and waits until its tasks on all nodes are gone: docker answers before that.
+pub(crate) async fn remove(cx: &Cx, manager: &str, stack: &str) -> Result<(), Trouble> {
+    let view = cx.fresh().swarm().await.map_err(no_manager)?;
+    let ids: Vec<String> =
+        view.services.iter().filter(|s| s.stack() == stack).map(|s| s.id.clone()).collect();
+    let cmd = Cmd::new(format!("docker stack rm {} >/dev/null", quote(stack)));
+    cx.ok(manager, cmd.within(Duration::from_secs(120))).await?;
+    let until = Instant::now() + GONE;
+    loop {
+        let view = cx.fresh().swarm().await.map_err(no_manager)?;
+        let tasks = view.tasks.iter().filter(|t| ids.contains(&t.service_id)).count();
+        if tasks == 0 {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            let what =
+                format!("{tasks} tasks of the stack {stack} are still there after its removal");
+            return Err(Failure::new(what).into());
+        }
+        tokio::time::sleep(limits::POLL_SLOWEST).await;
+    }
+}
+
+/// A task gets ten seconds to end by default, and what its author says otherwise.
+const GONE: Duration = Duration::from_secs(300);
 
 fn deployed(compose: &Arc<Compose>) -> Step {
     let (checked, applied) = (compose.clone(), compose.clone());
@@ -92,7 +162,7 @@ fn service_differs(service: &Service, wanted: &Wanted, name: &str) -> Option<Str
     if service.spec.labels.get(SPEC_LABEL).map(String::as_str) != Some(&wanted.spec) {
         return Some(format!("{name} has another definition"));
     }
-    if image != wanted.image.split('@').next().unwrap_or_default() {
+    if familiar(image) != familiar(&wanted.image) {
         return Some(format!("{name} has the image {image}"));
     }
     match (service.replicas(), wanted.replicas) {
@@ -101,6 +171,16 @@ fn service_differs(service: &Service, wanted: &Wanted, name: &str) -> Option<Str
         }
         _ => None,
     }
+}
+
+/// An image as docker's command writes it: without the default registry, with a tag, without the
+/// digest.
+fn familiar(image: &str) -> String {
+    let image = image.split('@').next().unwrap_or(image);
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let image = image.strip_prefix("library/").unwrap_or(image);
+    let has_tag = image.rsplit('/').next().is_some_and(|name| name.contains(':'));
+    if has_tag { image.to_owned() } else { format!("{image}:latest") }
 }
 
 /// Everything that the deploy reads goes through one pipe, into a folder that does not outlive it.
@@ -122,7 +202,7 @@ async fn deploy(cx: &Cx, compose: &Compose) -> Result<(), Trouble> {
     let name = quote(&compose.name);
     // Since docker 26 `--detach` is asked for by name; older ones know no other way.
     let cmd = Cmd::new(format!(
-        "set -e; umask 077; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; tar -x -C \"$d\"; cd \"$d\"\n\
+        "set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf \"$d\"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C \"$d\"; cd \"$d\"\n\
          detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi\n\
          docker stack deploy -c compose.json --prune --with-registry-auth --resolve-image {resolve} $detach {name}"
     ))

@@ -1,7 +1,7 @@
 //! Phase swarm: one swarm, its managers joined one at a time, its workers together.
 
 use crate::cx::Cx;
-use crate::docker::{HOST_LABEL, Node, SwarmView, no_manager};
+use crate::docker::{HOST_LABEL, LAB_LABEL, Node, SwarmView, no_manager};
 use crate::limits;
 use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{Lab, Role};
@@ -51,7 +51,8 @@ fn initialised(lab: &Lab) -> Step {
             let address = own_address(&cx, &first).await?;
             let script = format!(
                 "docker swarm init --advertise-addr {address} --listen-addr 0.0.0.0:{PORT} \
-                 --default-addr-pool {pool} --default-addr-pool-mask-length 24 >/dev/null"
+                 --default-addr-pool {pool} --default-addr-pool-mask-length 24 >/dev/null && {}",
+                mark(&cx.lab().name, &first, "self")
             );
             // Its answer holds a join token: only the exit status is looked at.
             cx.ok(&first, Cmd::new(script).within(Duration::from_secs(120))).await.map(drop)
@@ -87,9 +88,19 @@ async fn state(cx: &Cx) -> Check {
         return two_swarms(first, one, second, other);
     }
     match cx.swarm().await {
-        Ok(_) => Check::True,
+        Ok(view) if view.is_of(&cx.lab().name) => Check::True,
+        Ok(view) => Check::Failed(
+            Failure::new(format!(
+                "{} is a manager of the swarm {}, which does not carry the lab's mark",
+                view.manager, view.id
+            ))
+            .hint(format!(
+                "if it is to be the lab's: `docker node update --label-add {LAB_LABEL}={} self` there",
+                cx.lab().name
+            )),
+        ),
         // A member that can't act waits for its fellows; a new swarm beside it would be a second one.
-        Err(why) if !members.is_empty() => Check::Failed(no_manager(why)),
+        Err(why) if !members.is_empty() => Check::Unknown(format!("no manager can act: {why}")),
         Err(_) => match managers.iter().zip(&engines).find_map(|(_, e)| e.as_ref().err()) {
             // Where a manager does not answer, there may be a swarm that is not seen.
             Some(why) if engines.iter().any(Result::is_ok) => {
@@ -185,6 +196,10 @@ fn is_well(node: &Node, role: Role) -> Check {
 async fn join(cx: &Cx, host: &str, role: Role) -> Result<(), Trouble> {
     let view = cx.swarm().await.map_err(no_manager)?;
     let engine = cx.engine(host).await.map_err(Failure::new)?;
+    // A join that was cut off goes on in the background.
+    if engine.swarm.local_node_state == "pending" {
+        return Ok(());
+    }
     if engine.is_member() {
         // In the swarm, but in the other role. Where it is in the right one, it is waited for.
         let change = match (view.node(&engine.swarm.node_id), role) {
@@ -276,16 +291,21 @@ fn sealed(lab: &Lab) -> Step {
                 for host in &hosts {
                     let id = cx.engine(host).await.map_err(Failure::new)?.swarm.node_id;
                     if !is_marked(&view, &id, host) {
-                        script.push_str(&format!(
-                            "docker node update --label-add {HOST_LABEL}={} {} >/dev/null\n",
-                            quote(host),
-                            quote(&id)
-                        ));
+                        script.push_str(&mark(&cx.lab().name, host, &quote(&id)));
+                        script.push('\n');
                     }
                 }
                 cx.ok(&view.manager, Cmd::new(script)).await.map(drop)
             }
         })
+}
+
+/// The command that marks a node as a host of the lab.
+fn mark(lab: &str, host: &str, node: &str) -> String {
+    format!(
+        "docker node update --label-add {LAB_LABEL}={lab} --label-add {HOST_LABEL}={} {node} >/dev/null",
+        quote(host)
+    )
 }
 
 fn is_marked(view: &SwarmView, id: &str, host: &str) -> bool {

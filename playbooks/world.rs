@@ -7,12 +7,18 @@ use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Jump, Lab, Secret, Sudo};
 use providers::ssh::{self, Become, HostKeys, Password, Target};
 use providers::{Access, Existing, Machine, Provider, Session, SessionError};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Hypervisors, clouds and hosts that are there.
 pub struct RealWorld {
     dir: PathBuf,
+    /// What secret sources gave: a person is not asked once a host.
+    secrets: Mutex<HashMap<String, String>>,
     existing: Arc<dyn Provider>,
     made: Option<Arc<dyn Provider>>,
 }
@@ -28,7 +34,12 @@ impl RealWorld {
         tell: Arc<dyn Fn(String) + Send + Sync>,
     ) -> Result<Self, Failure> {
         let made = if lab.libvirt.is_some() { Some(open_libvirt(lab, tell).await?) } else { None };
-        Ok(Self { dir: dir.to_owned(), existing: Arc::new(Existing), made })
+        Ok(Self {
+            dir: dir.to_owned(),
+            secrets: Mutex::default(),
+            existing: Arc::new(Existing),
+            made,
+        })
     }
 }
 
@@ -78,7 +89,15 @@ impl World for RealWorld {
         host: &Host,
         machine: &Machine,
     ) -> Result<Arc<dyn Session>, SessionError> {
-        ssh::connect(&target(host, machine, &self.dir)?).await
+        let mut target = target(host, machine, &self.dir)?;
+        target.sudo = match &host.ssh.sudo {
+            Sudo::No => Become::Nothing,
+            Sudo::Passwordless => Become::Sudo { password: None },
+            Sudo::Password(secret) => {
+                Become::Sudo { password: Some(Password::new(self.secret(secret).await?)) }
+            }
+        };
+        ssh::connect(&target).await
     }
 
     fn access(&self, host: &Host) -> Result<Access, Failure> {
@@ -91,10 +110,24 @@ impl World for RealWorld {
     }
 }
 
-/// How a host is logged in to.
+impl RealWorld {
+    /// A secret, asked for once a run.
+    async fn secret(&self, secret: &Secret) -> Result<String, SessionError> {
+        let mut known = self.secrets.lock().await;
+        let name = format!("{secret:?}");
+        if let Some(text) = known.get(&name) {
+            return Ok(text.clone());
+        }
+        let text = read(secret).await?;
+        known.insert(name, text.clone());
+        Ok(text)
+    }
+}
+
+/// How a host is logged in to, `sudo` left out.
 ///
 /// # Errors
-/// When it has no address yet, or a secret source gives nothing.
+/// When it has no address yet, or the lab's own key is gone.
 pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, SessionError> {
     let address = machine
         .address
@@ -105,11 +138,15 @@ pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, Sess
         None if own_key => vec![lab_key(dir)],
         None => default_keys(),
     };
-    let become_root = match &host.ssh.sudo {
-        Sudo::No => Become::Nothing,
-        Sudo::Passwordless => Become::Sudo { password: None },
-        Sudo::Password(secret) => Become::Sudo { password: Some(Password::new(read(secret)?)) },
-    };
+    if own_key && !lab_key(dir).is_file() {
+        return Err(SessionError::Refused {
+            message: format!("the lab's own key `{}` is gone", lab_key(dir).display()),
+            hint: Some(
+                "put it back, or `bp destroy` and `bp up`: the machines let nobody else in"
+                    .to_owned(),
+            ),
+        });
+    }
     let host_keys = match (&machine.host_key, &host.ssh.fingerprint) {
         (Some(pinned), _) => HostKeys::Pinned(vec![pinned.clone()]),
         (None, Some(fingerprint)) => HostKeys::Fingerprint(fingerprint.clone()),
@@ -127,7 +164,7 @@ pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, Sess
         user: host.ssh.user.clone(),
         keys,
         agent: if own_key { None } else { agent() },
-        sudo: become_root,
+        sudo: Become::Nothing,
         jump: host.ssh.jump.as_deref().map(|jump| Box::new(jump_target(jump))),
         host_keys,
         connect_within: limits::CONNECT,
@@ -164,15 +201,18 @@ fn agent() -> Option<PathBuf> {
 
 fn default_keys() -> Vec<PathBuf> {
     let names = ["id_ed25519", "id_ecdsa", "id_rsa"];
-    names.iter().map(|n| home().join(".ssh").join(n)).filter(|p| p.is_file()).collect()
+    names.iter().map(|n| home().join(".ssh").join(n)).filter(|p| ssh::is_ready(p)).collect()
 }
 
 fn known_hosts() -> Vec<PathBuf> {
     vec![home().join(".ssh/known_hosts"), PathBuf::from("/etc/ssh/ssh_known_hosts")]
 }
 
+/// How long a command may take that gives a secret: a person may have to unlock something.
+const SECRET: Duration = Duration::from_secs(60);
+
 /// A secret from where the blueprint says, at the moment of use.
-fn read(secret: &Secret) -> Result<String, SessionError> {
+async fn read(secret: &Secret) -> Result<String, SessionError> {
     let refused = |message: String| SessionError::Refused { message, hint: None };
     let text = match secret {
         Secret::Env(name) => std::env::var(name)
@@ -180,7 +220,11 @@ fn read(secret: &Secret) -> Result<String, SessionError> {
         Secret::File(path) => std::fs::read_to_string(path)
             .map_err(|e| refused(format!("read `{}`: {e}", path.display())))?,
         Secret::Command(command) => {
-            let output = std::process::Command::new("sh").arg("-c").arg(command).output();
+            let mut shell = tokio::process::Command::new("sh");
+            shell.arg("-c").arg(command).stdin(Stdio::null()).kill_on_drop(true);
+            let output = tokio::time::timeout(SECRET, shell.output()).await.map_err(|_| {
+                refused(format!("`{command}` gave no secret within {}", limits::seconds(SECRET)))
+            })?;
             let output = output.map_err(|e| refused(format!("run `{command}`: {e}")))?;
             if !output.status.success() {
                 return Err(refused(format!("`{command}` failed: {}", output.status)));

@@ -34,13 +34,15 @@ pub struct Live {
     drawn: usize,
     color: bool,
     verb: &'static str,
+    /// What the survey found to apply: shown before anybody is asked.
+    shown: Vec<String>,
 }
 
 impl Live {
     /// An empty table.
     pub fn new() -> Self {
         let color = std::env::var_os("NO_COLOR").is_none();
-        Self { phases: Vec::new(), rows: Vec::new(), drawn: 0, color, verb: "" }
+        Self { phases: Vec::new(), rows: Vec::new(), drawn: 0, color, verb: "", shown: Vec::new() }
     }
 
     /// Draws until the events end; the table stays as it was last.
@@ -71,7 +73,10 @@ impl Live {
                 };
                 self.rows = names.map(row).collect();
             }
-            Event::Survey { about, mark, .. } => {
+            Event::Survey { about, mark, reason, .. } => {
+                if *mark == Mark::Apply {
+                    self.shown.push(plain::marked(about, mark.as_str(), reason));
+                }
                 let (_, cell) = self.at(about);
                 cell.steps += 1;
                 cell.done += usize::from(*mark == Mark::True);
@@ -103,7 +108,10 @@ impl Live {
                 *doing = "failed".to_owned();
                 self.draw(&[plain::failure(about, error, hint.as_deref())]);
             }
-            Event::Surveyed { .. } => {}
+            Event::Surveyed { .. } => {
+                let shown = std::mem::take(&mut self.shown);
+                self.draw(&shown);
+            }
             Event::Note { text } => self.draw(&[format!("note: {text}")]),
             Event::Removed { what } => self.draw(&[format!("  removed {what}")]),
             Event::NotRemoved { what, error } => {

@@ -104,7 +104,8 @@ impl Plain {
     }
 }
 
-fn marked(about: &About, mark: &str, reason: &str) -> String {
+/// A step with its mark and why it is not true.
+pub fn marked(about: &About, mark: &str, reason: &str) -> String {
     let title = title(about);
     if reason.is_empty() { format!("{mark} {title}") } else { format!("{mark} {title}: {reason}") }
 }

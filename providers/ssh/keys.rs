@@ -70,6 +70,12 @@ pub fn public_of(path: &Path) -> Result<String, KeyError> {
     key.public_key().to_openssh().map_err(|e| KeyError::Key(e.to_string()))
 }
 
+/// Whether a file holds a private key that needs no passphrase.
+pub fn is_ready(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    parse(&text).is_ok_and(|key| !key.is_encrypted())
+}
+
 /// A private key in any usual form; one in OpenSSH's own form may come out still encrypted.
 pub(super) fn parse(text: &str) -> Result<PrivateKey, russh::keys::Error> {
     match PrivateKey::from_openssh(text) {

@@ -13,7 +13,7 @@ mod session;
 
 use crate::{Session, SessionError};
 pub use host_keys::HostKeys;
-pub use keys::{KeyError, lab_key, new_host_key, public_of};
+pub use keys::{KeyError, is_ready, lab_key, new_host_key, public_of};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -200,7 +200,10 @@ SH
 fn secrets(lab: &Lab) {
     for host in ["node2", "node3"] {
         let seen = lab.on(host, "systemctl stop watch-arguments; sort -u /run/seen");
-        for line in seen.lines().filter(|l| !l.trim().is_empty() && !l.contains("grep -laF")) {
+        let lines: Vec<&str> =
+            seen.lines().filter(|l| !l.trim().is_empty() && !l.contains("grep -laF")).collect();
+        assert!(!lines.is_empty(), "nobody saw {host} join: the watch is blind");
+        for line in lines {
             let docker = line.contains("docker swarm join ") && !line.starts_with("sh -c");
             assert!(docker, "a token among the arguments of `{line}` on {host}");
         }

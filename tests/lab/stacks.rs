@@ -80,8 +80,12 @@ pub fn own_stacks(lab: &Lab) {
     lab.expect(&["up", "lab.yml", "--yes"], 0);
     lab.expect(&["plan", "lab.yml"], 0);
 
+    // What has left the file is removed, and `plan` says so before.
     write_blueprint(lab, &|text| text);
-    lab.on("node1", "docker stack rm own ill once");
+    let plan = lab.expect(&["plan", "lab.yml"], 3);
+    assert_eq!(plan.shown(), ["stacks/unlisted stacks/".to_owned()].into());
+    lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert_eq!(lab.on("node1", "docker stack ls --format '{{.Name}}'"), "etcd");
 }
 
 /// What `lab/broken:1` prints before it ends.
