@@ -213,3 +213,22 @@ async fn cloud_init_is_waited_for_and_its_errors_are_the_failure() {
     hint: `bp ssh` to it and read /var/log/cloud-init-output.log
     ");
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_key_of_a_host_that_bp_did_not_make_fails_at_once() {
+    let bench = two();
+    bench.site.guest("old", |g| {
+        let wrong = SessionError::HostKey {
+            message: "192.168.7.9 shows another host key".to_owned(),
+            hint: Some("is it another machine?".to_owned()),
+        };
+        g.logins = vec![wrong; 99];
+    });
+    let began = tokio::time::Instant::now();
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"
+    machines / ssh / old: 192.168.7.9 shows another host key
+    hint: is it another machine?
+    ");
+    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+}
