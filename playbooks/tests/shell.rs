@@ -3,6 +3,8 @@
 use super::docker::is_docker;
 use super::fake::State;
 use providers::{Cmd, File, Output, Stdin, put};
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 
 pub fn says(text: impl Into<String>) -> Output {
     Output { code: 0, stdout: (text.into() + "\n").into_bytes(), stderr: Vec::new() }
@@ -34,6 +36,17 @@ pub fn words(line: &str) -> Vec<String> {
         words.push(word);
     }
     words
+}
+
+/// Fails the test where a script is none.
+pub fn is_shell(script: &str) {
+    static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut known = KNOWN.lock().unwrap_or_else(|e| e.into_inner());
+    if known.insert(script.to_owned()) {
+        let shell = std::process::Command::new("sh").args(["-n", "-c", script]).output();
+        let said = shell.expect("sh runs").stderr;
+        assert!(said.is_empty(), "{}\n{script}", String::from_utf8_lossy(&said));
+    }
 }
 
 /// A command as one line.
@@ -93,6 +106,7 @@ impl State {
             let (quoted, after) = begun.split_once(&end).expect("each check has its end");
             let inner = words(quoted);
             let inner = inner.first().expect("one word");
+            is_shell(inner);
             let answer = self
                 .check(host, inner)
                 .unwrap_or_else(|| panic!("{host}: unknown check:\n{inner}"));

@@ -198,3 +198,25 @@ async fn a_half_made_lab_is_completed() {
     bench.site.lock().shared.insert("template".to_owned(), Is::Right);
     bench.done().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_run_with_nothing_to_do_asks_each_host_little() {
+    let bench = bench();
+    bench.done().await;
+    let before = bench.site.lock().asked;
+    bench.plan().await;
+    // Five hosts: their shell checks, cloud-init, daemon.json, machine id and engine; one view of
+    // the swarm; etcd's members once, and its key on each of three.
+    assert_eq!(bench.site.lock().asked - before, 5 * 5 + 1 + 1 + 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_playbook_of_dockers_own_packages_is_shell() {
+    let bench = Bench::new(&LAB.replace("source: distro", "version: '28'")).only(&["engine"]);
+    for step in bench.steps() {
+        if let crate::CheckBy::Shell(script) = &step.check {
+            super::shell::is_shell(script);
+            assert!(!script.contains("{{"), "{script}");
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! The changes that the docker command makes to the fake docker's state.
+
+use super::docker::Swarm;
+use super::fake::State;
+use super::shell::{fails, says, words};
+use providers::{Cmd, Output, Stdin};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+impl State {
+    /// Commands that change something.
+    pub fn act(&mut self, host: &str, cmd: &Cmd) -> Option<Output> {
+        let script = cmd.script.as_str();
+        if script
+            .starts_with("set -e; umask 077; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; tar -x ")
+        {
+            return Some(self.deploy(host, cmd));
+        }
+        if script.starts_with("docker network ") {
+            return self.network(host, script);
+        }
+        if script == "docker load -q" {
+            let Stdin::File(path) = &cmd.stdin else { return None };
+            let images = super::images::content(path);
+            self.guests.get_mut(host)?.images.extend(images);
+            return Some(says("Loaded image"));
+        }
+        if script == "docker swarm leave --force" {
+            self.guests.get_mut(host)?.node = None;
+            return Some(says("Node left the swarm."));
+        }
+        if let Some(rest) = script.strip_prefix("docker stack rm ") {
+            let (stack, _) = rest.split_once(" >/dev/null || exit\nfor i in $(seq 120); do\n")?;
+            let swarm = self.managed(host);
+            swarm.services.retain(|s| namespace(s) != stack);
+            swarm.networks.retain(|n| n["Labels"]["com.docker.stack.namespace"] != stack);
+            return Some(says(""));
+        }
+        if script.starts_with("timeout 12 docker service logs --raw --tail 20 ") {
+            return Some(says("panic: no config\nexit status 2"));
+        }
+        if script.starts_with("read -r t && docker swarm join ") {
+            return Some(self.join(host, cmd));
+        }
+        if !matches!(cmd.stdin, Stdin::Empty) {
+            return None;
+        }
+        if script.starts_with("if [ ") {
+            return self.forget(host, script);
+        }
+        if let Some(more) = script.strip_prefix(
+            "set -e; docker swarm join-token --rotate -q worker >/dev/null; \
+             docker swarm join-token --rotate -q manager >/dev/null\n",
+        ) {
+            let swarm = self.manages(host)?;
+            self.rotate(&swarm, "worker");
+            self.rotate(&swarm, "manager");
+            for update in more.lines() {
+                let update = update.strip_suffix(" >/dev/null")?;
+                self.update(host, &words(update))?;
+            }
+            return Some(says(""));
+        }
+        let words = words(script);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            [
+                "docker",
+                "swarm",
+                "init",
+                "--advertise-addr",
+                own,
+                "--listen-addr",
+                "0.0.0.0:2377",
+                "--default-addr-pool",
+                _,
+                "--default-addr-pool-mask-length",
+                "24",
+                ">/dev/null",
+            ] => {
+                assert_eq!(*own, self.guests[host].address, "another host's address");
+                if self.guests[host].node.is_some() {
+                    return Some(fails(1, "This node is already part of a swarm."));
+                }
+                assert!(
+                    self.swarms.values().all(|s| s
+                        .nodes
+                        .iter()
+                        .all(|n| !self.guests.contains_key(&n.hostname)
+                            || n.labels.contains_key("foreign"))),
+                    "a second swarm"
+                );
+                self.init(host);
+                Some(says(""))
+            }
+            ["docker", "swarm", "join-token", "-q", kind] => {
+                let swarm = &self.swarms[&self.manages(host)?];
+                Some(says(match *kind {
+                    "worker" => swarm.worker_token.clone(),
+                    _ => swarm.manager_token.clone(),
+                }))
+            }
+            ["docker", "node", change @ ("promote" | "demote"), id] => {
+                let node = self.managed(host).nodes.iter_mut().find(|n| n.id == *id)?;
+                node.role = if *change == "promote" { "manager" } else { "worker" }.to_owned();
+                Some(says(""))
+            }
+            ["docker", "node", "update", ..] => {
+                let all: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+                self.update(host, &all)
+            }
+            _ => None,
+        }
+    }
+
+    fn managed(&mut self, host: &str) -> &mut Swarm {
+        let id = self.manages(host).unwrap_or_else(|| panic!("{host} is no manager"));
+        self.swarms.get_mut(&id).expect("a swarm")
+    }
+
+    fn update(&mut self, host: &str, words: &[String]) -> Option<Output> {
+        let (id, options) =
+            words.strip_prefix(&["docker".into(), "node".into(), "update".into()])?.split_last()?;
+        let node = self.managed(host).nodes.iter_mut().find(|n| n.id == *id)?;
+        for option in options.chunks(2) {
+            let [option, value] = option else { return None };
+            match option.as_str() {
+                "--label-add" => {
+                    let (key, value) = value.split_once('=')?;
+                    node.labels.insert(key.to_owned(), value.to_owned());
+                }
+                "--label-rm" => drop(node.labels.remove(value)),
+                "--availability" => node.availability = value.clone(),
+                _ => return None,
+            }
+        }
+        Some(says(""))
+    }
+
+    fn join(&mut self, host: &str, cmd: &Cmd) -> Output {
+        let Stdin::Bytes(input) = &cmd.stdin else { panic!("the token comes through stdin") };
+        let token = String::from_utf8(input.clone()).expect("text").trim_end().to_owned();
+        assert!(cmd.secrets.contains(&token), "the token is no secret of its command");
+        let own = &self.guests[host].address;
+        let rest = cmd.script.strip_prefix(&format!(
+            "read -r t && docker swarm join --advertise-addr {own} --listen-addr 0.0.0.0:2377 --token \"$t\" "
+        ));
+        let manager = rest.and_then(|r| r.strip_suffix(":2377")).expect("the manager's address");
+        let manager = self.guests.iter().find(|(_, g)| g.address == manager);
+        let manager = manager.map(|(n, _)| n.clone()).expect("a host of the lab");
+        if self.guests[host].node.is_some() {
+            return fails(1, "This node is already part of a swarm.");
+        }
+        let id = self.manages(&manager).expect("it joins at a manager");
+        let swarm = &self.swarms[&id];
+        let role = match token {
+            t if t == swarm.worker_token => "worker",
+            t if t == swarm.manager_token => "manager",
+            _ => {
+                return fails(
+                    1,
+                    "rpc error: code = InvalidArgument desc = A valid join token is necessary",
+                );
+            }
+        };
+        self.enter(&id, host, role);
+        says("This node joined a swarm.")
+    }
+
+    fn forget(&mut self, host: &str, script: &str) -> Option<Output> {
+        let (role, rest) =
+            script.strip_prefix("if [ ")?.split_once(" = manager ]; then docker node demote ")?;
+        let (id, rest) = rest.split_once(" >/dev/null || exit; fi; docker node rm --force ")?;
+        assert_eq!(rest, format!("{id} >/dev/null"));
+        let node = self.managed(host).nodes.iter().find(|n| n.id == id)?.clone();
+        assert_eq!(node.role, role);
+        assert!(!self.is_well(&node), "a node that is well was thrown out");
+        self.managed(host).nodes.retain(|n| n.id != id);
+        Some(says(""))
+    }
+
+    fn network(&mut self, host: &str, script: &str) -> Option<Output> {
+        for part in script.split_inclusive(" >/dev/null") {
+            let part = part.trim_start();
+            let part = part.strip_prefix("|| exit\nfor i in $(seq 50); do ").unwrap_or(part);
+            let part = part.strip_prefix("2>&1 || break; sleep 0.2; done\n").unwrap_or(part);
+            if part.is_empty() {
+                continue;
+            }
+            let words = words(part);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            match words.as_slice() {
+                ["docker", "network", "rm", name, ">/dev/null"] => {
+                    let swarm = self.managed(host);
+                    let used = swarm.tasks.iter().any(|t| t["UsesNetwork"] == *name);
+                    if used {
+                        return Some(fails(
+                            1,
+                            &format!(
+                                "Error response from daemon: network {name} is in use by task x"
+                            ),
+                        ));
+                    }
+                    swarm.networks.retain(|n| n["Name"] != *name);
+                }
+                [
+                    "docker",
+                    "network",
+                    "create",
+                    "--driver",
+                    "overlay",
+                    "--label",
+                    label,
+                    options @ ..,
+                    name,
+                    ">/dev/null",
+                ] => {
+                    let (key, value) = label.split_once('=')?;
+                    let mut made = json!({ "Name": name, "Driver": "overlay", "Attachable": false,
+                        "Ingress": false, "Options": {}, "Labels": { key: value },
+                        "IPAM": { "Config": [{ "Subnet": "10.200.9.0/24" }] } });
+                    let mut options = options.iter();
+                    while let Some(option) = options.next() {
+                        match *option {
+                            "--attachable" => made["Attachable"] = json!(true),
+                            "--opt" => made["Options"][*options.next()?] = json!(""),
+                            "--subnet" => {
+                                made["IPAM"]["Config"][0]["Subnet"] = json!(*options.next()?)
+                            }
+                            _ => return None,
+                        }
+                    }
+                    self.managed(host).networks.push(made);
+                }
+                ["docker", "network", "inspect", _, ">/dev/null"] => {}
+                _ => return None,
+            }
+        }
+        Some(says(""))
+    }
+
+    fn deploy(&mut self, host: &str, cmd: &Cmd) -> Output {
+        let Stdin::Bytes(bytes) = &cmd.stdin else { panic!("the stack comes through stdin") };
+        let stack = cmd.script.rsplit(' ').next().expect("a name").to_owned();
+        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for entry in tar::Archive::new(bytes.as_slice()).entries().expect("an archive") {
+            let mut entry = entry.expect("an entry");
+            let path = entry.path().expect("a path").display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("content");
+            files.insert(path, content);
+        }
+        let compose: Value = serde_json::from_slice(&files["compose.json"]).expect("JSON");
+        let services = compose["services"].as_object().expect("services");
+        let keep = |s: &Value| {
+            let name = s["Spec"]["Name"].as_str().unwrap_or_default();
+            let mine = name.strip_prefix(&format!("{stack}_"));
+            namespace(s) != stack || mine.is_some_and(|n| services.contains_key(n))
+        };
+        self.managed(host).services.retain(keep);
+        for (key, wanted) in services {
+            let serial = self.next();
+            let deploy = &wanted["deploy"];
+            let mut labels = deploy["labels"].clone();
+            labels["com.docker.stack.namespace"] = json!(stack);
+            let replicas = deploy["replicas"].as_u64().unwrap_or(1);
+            let container = json!({ "Image": wanted["image"], "Env": wanted["environment"], "Args": wanted["command"] });
+            let task = json!({ "ContainerSpec": container, "ForceUpdate": 0,
+                "RestartPolicy": { "Condition": deploy["restart_policy"]["condition"].as_str().unwrap_or("any") } });
+            let name = format!("{stack}_{key}");
+            let swarm = self.managed(host);
+            let old = swarm.services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
+            let id = old.map_or_else(|| json!(format!("service{serial}")), |s| s["ID"].clone());
+            swarm.services.retain(|s| s["ID"] != id);
+            swarm.tasks.retain(|t| t["ServiceID"] != id);
+            swarm.services.push(json!({ "ID": id, "Spec": { "Name": name, "Labels": labels,
+                "TaskTemplate": task, "Mode": { "Replicated": { "Replicas": replicas } } } }));
+            for slot in 1..=replicas {
+                swarm.tasks.push(
+                    json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id, "NodeID": "",
+                    "Slot": slot, "CreatedAt": "2026-01-01T00:00:00Z", "DesiredState": "running",
+                    "Status": { "State": "running" }, "Spec": task }),
+                );
+            }
+        }
+        says("")
+    }
+}
+
+fn namespace(service: &Value) -> &str {
+    service["Spec"]["Labels"]["com.docker.stack.namespace"].as_str().unwrap_or_default()
+}
