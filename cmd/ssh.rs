@@ -3,7 +3,7 @@
 use crate::exit::{Error, Exit};
 use crate::load;
 use crate::open::{self, Kind};
-use playbooks::journal::private_dir;
+use playbooks::journal::{private_dir, private_file};
 use providers::ssh::{HostKeys, Target};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ fn options(target: &Target, dir: &Path) -> Result<Vec<String>, Error> {
         let path = dir.join("known_hosts");
         let lines: String = keys.iter().map(|k| format!("{} {k}\n", target.host)).collect();
         private_dir(dir)
-            .and_then(|()| std::fs::write(&path, lines))
+            .and_then(|()| private_file(&path, &lines))
             .map_err(|e| Error::failed(format!("write `{}`: {e}", path.display())))?;
         for option in [
             format!("UserKnownHostsFile={}", path.display()),

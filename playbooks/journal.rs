@@ -19,6 +19,21 @@ pub fn private_dir(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
+/// Writes a file that only its owner may read.
+///
+/// # Errors
+/// When it can't be written.
+pub fn private_file(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(text.as_bytes())
+}
+
 /// A journal that is open for writing.
 pub struct Journal {
     file: Mutex<File>,
