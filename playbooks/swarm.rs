@@ -52,7 +52,7 @@ fn initialised(lab: &Lab) -> Step {
             let script = format!(
                 "docker swarm init --advertise-addr {address} --listen-addr 0.0.0.0:{PORT} \
                  --default-addr-pool {pool} --default-addr-pool-mask-length 24 >/dev/null && {}",
-                mark(&cx.lab().name, &first, "self")
+                mark(&cx.lab().name, &first, "\"$(docker info --format '{{.Swarm.NodeID}}')\"")
             );
             // Its answer holds a join token: only the exit status is looked at.
             cx.ok(&first, Cmd::new(script).within(Duration::from_secs(120))).await.map(drop)
