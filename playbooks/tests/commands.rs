@@ -13,7 +13,7 @@ impl State {
     pub fn act(&mut self, host: &str, cmd: &Cmd) -> Option<Output> {
         let script = cmd.script.as_str();
         if script
-            .starts_with("set -e; umask 077; d=$(mktemp -d); trap 'rm -rf \"$d\"' EXIT; tar -x ")
+            .starts_with("set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf \"$d\"' EXIT; trap 'exit 129' HUP INT TERM; tar -x ")
         {
             return Some(self.deploy(host, cmd));
         }
@@ -31,9 +31,11 @@ impl State {
             return Some(says("Node left the swarm."));
         }
         if let Some(rest) = script.strip_prefix("docker stack rm ") {
-            let (stack, _) = rest.split_once(" >/dev/null || exit\nfor i in $(seq 120); do\n")?;
+            let stack = rest.strip_suffix(" >/dev/null")?;
             let swarm = self.managed(host);
-            swarm.services.retain(|s| namespace(s) != stack);
+            let gone: Vec<Value> =
+                swarm.services.extract_if(.., |s| namespace(s) == stack).collect();
+            swarm.tasks.retain(|t| gone.iter().all(|s| s["ID"] != t["ServiceID"]));
             swarm.networks.retain(|n| n["Labels"]["com.docker.stack.namespace"] != stack);
             return Some(says(""));
         }
@@ -61,6 +63,16 @@ impl State {
                 self.update(host, &words(update))?;
             }
             return Some(says(""));
+        }
+        if let Some((init, mark)) = script.split_once(" && docker node update ") {
+            let answer = self.act(host, &Cmd::new(init))?;
+            let id = self.guests[host].node.as_ref().map(|(_, id)| id.clone())?;
+            let own = "\"$(docker info --format '{{.Swarm.NodeID}}')\"";
+            let mark = mark.strip_suffix(" >/dev/null")?.replace(own, &id);
+            if answer.ok() {
+                self.update(host, &words(&format!("docker node update {mark}")))?;
+            }
+            return Some(answer);
         }
         let words = words(script);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -184,7 +196,7 @@ impl State {
         for part in script.split_inclusive(" >/dev/null") {
             let part = part.trim_start();
             let part = part.strip_prefix("|| exit\nfor i in $(seq 50); do ").unwrap_or(part);
-            let part = part.strip_prefix("2>&1 || break; sleep 0.2; done\n").unwrap_or(part);
+            let part = part.strip_prefix("2>&1 || exit 0; sleep 0.2; done\necho 'it is still there after its removal' >&2; exit 1\n").unwrap_or(part);
             if part.is_empty() {
                 continue;
             }
@@ -280,7 +292,7 @@ impl State {
                 swarm.tasks.push(
                     json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id, "NodeID": "",
                     "Slot": slot, "CreatedAt": "2026-01-01T00:00:00Z", "DesiredState": "running",
-                    "Status": { "State": "running" }, "Spec": task }),
+                    "Status": { "State": "running", "Timestamp": "2026-01-01T00:00:00.000000001Z" }, "Spec": task }),
                 );
             }
         }

@@ -21,7 +21,7 @@ services:
     image: registry.example:5000/agent@sha256:0000
     deploy: { mode: global, labels: { tier: back } }
 configs: { site: { file: site.conf } }
-secrets: { password: { file: password.txt, name: fixed } }
+secrets: { password: { file: password.txt } }
 ";
 
 fn bench(text: &str) -> Bench {
@@ -68,7 +68,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             "labels": {
               "tier": "front",
               "bare": "",
-              "bp.spec": "bb3c1415f607",
+              "bp.spec": "077adb5165fc",
               "bp.lab": "lab"
             },
             "placement": {
@@ -94,7 +94,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             "mode": "global",
             "labels": {
               "tier": "back",
-              "bp.spec": "dffd9727fabe",
+              "bp.spec": "3931ef93c568",
               "bp.lab": "lab"
             }
           }
@@ -109,7 +109,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
       "secrets": {
         "password": {
           "file": "./file-1",
-          "name": "fixed"
+          "name": "shop_password_18a6e7df6732"
         }
       },
       "version": "3.8"
@@ -120,7 +120,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
         Wanted {
             name: "web",
             image: "mirror.test/web:1",
-            spec: "bb3c1415f607",
+            spec: "077adb5165fc",
             replicas: Some(
                 2,
             ),
@@ -131,7 +131,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
         Wanted {
             name: "agent",
             image: "registry.example:5000/agent@sha256:0000",
-            spec: "dffd9727fabe",
+            spec: "3931ef93c568",
             replicas: None,
             constraints: [],
         },

@@ -49,7 +49,7 @@ fn updated(mut service: Value, state: &str, message: &str, label: &str) -> Value
 fn task(slot: u64, state: &str, desired: &str, err: &str, at: u32) -> Value {
     json!({ "ID": "t", "ServiceID": "s1", "NodeID": "n1", "Slot": slot,
         "CreatedAt": format!("2026-01-01T00:00:{at:02}.000000000Z"), "DesiredState": desired,
-        "Status": { "State": state, "Err": err }, "Spec": spec("example/web:2", "any") })
+        "Status": { "State": state, "Err": err, "Timestamp": "2026-01-01T00:00:00Z" }, "Spec": spec("example/web:2", "any") })
 }
 
 fn old(mut task: Value) -> Value {
@@ -72,6 +72,7 @@ fn view(service: Option<Value>, nodes: &[Value]) -> SwarmView {
         networks: Vec::new(),
         services: has.into_iter().collect(),
         tasks: Vec::new(),
+        now: 4_000_000_000,
     }
 }
 
@@ -182,7 +183,7 @@ fn replicated_services() {
     one that runs while it is asked to end: not: 1 of 2 tasks of shop_web run
     its newest error is said: not: 1 of 2 tasks of shop_web run: task shop_web.2 on host-n1: No such image: example/web:2
     nothing is asked for: true
-    nothing is asked for, one still runs: true
+    nothing is asked for, one still runs: not: no node may run shop_web
     updating: not: shop_web is updating
     update done: true
     paused: failed: the update of shop_web stands still: update paused due to failure or early termination of task x: task shop_web.2 on host-n1: task: non-zero exit (1)

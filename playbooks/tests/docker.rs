@@ -136,11 +136,16 @@ impl State {
     /// Commands that only look; `None` where it is none of docker's.
     pub fn look(&mut self, host: &str, script: &str) -> Option<Output> {
         let daemon = self.guests[host].engine;
-        if let Some(urls) = script.strip_prefix(API) {
+        let asked = script.strip_prefix(API).and_then(|s| s.strip_suffix(" && date +%s"));
+        if let Some(urls) = asked {
             return Some(match (self.guests[host].packages, daemon) {
                 (false, _) => fails(1, "docker is not installed"),
                 (_, false) => fails(7, "curl: (7) Failed to connect to /var/run/docker.sock"),
-                _ => says(urls.split(' ').map(|u| self.answer(host, u) + "\n").collect::<String>()),
+                _ => {
+                    let answers: String =
+                        urls.split(' ').map(|u| self.answer(host, u) + "\n").collect();
+                    says(answers + "4000000000")
+                }
             });
         }
         if let Some(rest) = script.strip_prefix("all=$(docker image inspect -f '{{.Id}}' ") {

@@ -28,13 +28,15 @@ async fn fresh_and_done() {
     ? engine / identities: node1: docker is not installed
     ---
     node1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
-    node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 dockerd --validate --config-file /etc/docker/daemon.json >/dev/null || exit systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
+    node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
+    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     node1$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
     worker1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
-    worker1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    worker1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 dockerd --validate --config-file /etc/docker/daemon.json >/dev/null || exit systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
+    worker1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
+    worker1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    worker1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     worker1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     worker1$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
     ---
@@ -54,8 +56,9 @@ async fn what_others_wrote_into_daemon_json_stays() {
     + engine / daemon.json / node1: log-driver, log-opts in /etc/docker/daemon.json differs
     ---
     node1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
-    node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 113 ] || { echo "$n bytes of 113" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json <<<{ "debug": true, "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 dockerd --validate --config-file /etc/docker/daemon.json >/dev/null || exit systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
+    node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 113 ] || { echo "$n bytes of 113" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "debug": true, "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
+    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     ---
     applied 1, already true 6, failed 0
@@ -93,7 +96,7 @@ async fn cut_between_the_file_and_the_restart_the_next_run_restarts() {
     insta::assert_snapshot!(bench.transcript().await, @r#"
     + engine / daemon.json / node1: the engine runs with its old settings
     ---
-    node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 dockerd --validate --config-file /etc/docker/daemon.json >/dev/null || exit systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
+    node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     ---
     applied 1, already true 6, failed 0
@@ -114,7 +117,7 @@ async fn a_configuration_that_dockerd_refuses_is_said_and_the_restart_stays_due(
     );
     let ran = bench.up().await;
     insta::assert_snapshot!(ran.failures(), @"
-    engine / daemon.json / node1: `[ -e /etc/docker/.bp-restart-due ] || exit 0 dockerd --validate --config-file /etc/docker/daemon.json >/dev/null || exit systemctl reset-failed docker; systemct…` exited with 1
+    engine / daemon.json / node1: `[ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due` exited with 1
     unable to configure the Docker daemon with file /etc/docker/daemon.json: hosts
     ");
     assert!(bench.site.lock().guests["node1"].restart_due);

@@ -39,6 +39,8 @@ pub struct Guest {
     pub engine_id: String,
     pub machine_id: String,
     pub daemon_json: Option<String>,
+    /// Written beside, not yet in place.
+    pub daemon_new: Option<String>,
     pub restart_due: bool,
     pub restarts: u32,
     /// The swarm that it is in, and its node's id.
@@ -67,6 +69,7 @@ impl Guest {
             engine_id: format!("ENGINE-{number}"),
             machine_id: format!("{number:032x}"),
             daemon_json: None,
+            daemon_new: None,
             restart_due: false,
             restarts: 0,
             node: None,

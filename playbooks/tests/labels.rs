@@ -79,6 +79,7 @@ async fn exactly_what_changed_is_applied() {
         state.swarm().nodes[0].labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     insta::assert_snapshot!(labels.join("\n"), @"
     bp.host=node1
+    bp.lab=lab
     bp.labels=zone,rack
     rack=r1
     theirs=1

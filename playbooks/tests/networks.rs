@@ -10,7 +10,7 @@ fn lab(networks: &str) -> String {
 const FIRST: &str = "web, { name: db, encrypted: true, attachable: true, subnet: 10.201.1.0/24 }";
 
 async fn bench(networks: &str) -> Bench {
-    Bench::new(&lab(networks)).with_swarm().await.only(&["networks"])
+    Bench::new(&lab(networks)).with_swarm().await.only(&["networks", "stacks"])
 }
 
 #[tokio::test(start_paused = true)]
@@ -23,18 +23,19 @@ async fn fresh_and_done() {
     node1$ docker network create --driver overlay --label bp.lab=lab web >/dev/null
     node1$ docker network create --driver overlay --label bp.lab=lab --attachable --opt encrypted --subnet 10.201.1.0/24 db >/dev/null
     ---
-    applied 2, already true 1, failed 0
+    applied 2, already true 2, failed 0
     ");
-    insta::assert_snapshot!(bench.transcript().await, @"applied 0, already true 3, failed 0");
+    insta::assert_snapshot!(bench.transcript().await, @"applied 0, already true 4, failed 0");
 }
 
 #[tokio::test(start_paused = true)]
 async fn before_there_is_a_swarm_nothing_is_known() {
-    let bench = Bench::new(&lab(FIRST)).only(&["networks"]);
+    let bench = Bench::new(&lab(FIRST)).only(&["networks", "stacks"]);
     insta::assert_snapshot!(bench.plan().await, @"
-    ? networks / unlisted: node3: the machine is not there
     ? networks / web: node3: the machine is not there
     ? networks / db: node3: the machine is not there
+    ? stacks / unlisted stacks: node3: the machine is not there
+    ? stacks / unlisted networks: node3: the machine is not there
     ");
 }
 
@@ -48,15 +49,15 @@ async fn exactly_what_changed_is_applied_and_what_left_is_removed() {
     );
     let bench = bench.edited(&lab("{ name: db, encrypted: true }, cache"));
     insta::assert_snapshot!(bench.transcript().await, @"
-    + networks / unlisted: web left the blueprint
     + networks / db: attachable is true, the blueprint says false
     + networks / cache: it is not there
+    + stacks / unlisted networks: web left the blueprint
     ---
-    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || break; sleep 0.2; done
-    node1$ docker network rm db >/dev/null || exit for i in $(seq 50); do docker network inspect db >/dev/null 2>&1 || break; sleep 0.2; done docker network create --driver overlay --label bp.lab=lab --opt encrypted db >/dev/null
+    node1$ docker network rm db >/dev/null || exit for i in $(seq 50); do docker network inspect db >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 docker network create --driver overlay --label bp.lab=lab --opt encrypted db >/dev/null
     node1$ docker network create --driver overlay --label bp.lab=lab cache >/dev/null
+    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
     ---
-    applied 3, already true 0, failed 0
+    applied 3, already true 1, failed 0
     ");
     let mut state = bench.site.lock();
     let left: Vec<String> = state.swarm().networks.iter().map(|n| n["Name"].to_string()).collect();
@@ -76,7 +77,7 @@ async fn a_foreign_network_is_used_as_it_is_and_never_changed() {
     networks / db / : the network `db` is not bp's own, and differs: attachable is true, the blueprint says false
     hint: remove it, or declare it in the blueprint as it is
     ---
-    applied 0, already true 2, failed 1
+    applied 0, already true 1, failed 1
     ");
 }
 
@@ -90,13 +91,13 @@ async fn a_network_in_use_says_what_to_do() {
     insta::assert_snapshot!(bench.transcript().await, @"
     + networks / web: attachable is false, the blueprint says true
     ---
-    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || break; sleep 0.2; done docker network create --driver overlay --label bp.lab=lab --attachable web >/dev/null
+    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 docker network create --driver overlay --label bp.lab=lab --attachable web >/dev/null
     ---
-    networks / web / : `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || break; sleep 0.2; done docker network create --dri…` exited with 1
+    networks / web / : `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there af…` exited with 1
     Error response from daemon: network web is in use by task x
     hint: docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`
     ---
-    applied 0, already true 1, failed 1
+    applied 0, already true 0, failed 1
     ");
 }
 
@@ -108,15 +109,16 @@ async fn a_network_in_use_that_left_the_blueprint_says_what_to_do() {
     bench.site.lock().swarm().tasks.push(json!({ "UsesNetwork": "web" }));
     let bench = bench.edited(&lab("db"));
     insta::assert_snapshot!(bench.transcript().await, @"
-    + networks / unlisted: web left the blueprint
     + networks / db: it is not there
+    + stacks / unlisted networks: web left the blueprint
     ---
-    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || break; sleep 0.2; done
+    node1$ docker network create --driver overlay --label bp.lab=lab db >/dev/null
+    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
     ---
-    networks / unlisted / : `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || break; sleep 0.2; done` exited with 1
+    stacks / unlisted networks / : `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there af…` exited with 1
     Error response from daemon: network web is in use by task x
     hint: docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`
     ---
-    applied 0, already true 0, failed 1
+    applied 1, already true 1, failed 1
     ");
 }

@@ -130,6 +130,8 @@ impl State {
         let guest = &self.guests[host];
         Some(match script {
             "true" => says(""),
+            "command -v docker >/dev/null" if guest.packages => says(""),
+            "command -v docker >/dev/null" => Output { code: 127, ..Output::default() },
             "cat /etc/machine-id" => says(guest.machine_id.clone()),
             s if s.starts_with("command -v cloud-init >/dev/null || exit 0\n") => {
                 match guest.cloud_init {
@@ -189,14 +191,14 @@ impl State {
         let guest = self.guests.get_mut(host).expect("a host of the lab");
         if let Stdin::Bytes(content) = &cmd.stdin {
             let file = File {
-                path: DAEMON_JSON.to_owned(),
+                path: format!("{DAEMON_JSON}.new"),
                 content: cmd.stdin.clone(),
                 mode: 0o644,
                 owner: "root:root".to_owned(),
             };
             if script == put(&file).script {
                 assert!(guest.restart_due || !guest.packages, "the marker is written first");
-                guest.daemon_json = Some(String::from_utf8(content.clone()).expect("text"));
+                guest.daemon_new = Some(String::from_utf8(content.clone()).expect("text"));
                 return Some(says(""));
             }
         }
@@ -211,7 +213,6 @@ impl State {
             s if s
                 == format!(
                     "[ -e {DUE} ] || exit 0\n\
-                     dockerd --validate --config-file {DAEMON_JSON} >/dev/null || exit\n\
                      systemctl reset-failed docker; systemctl restart docker && rm -f {DUE}"
                 ) =>
             {
@@ -223,6 +224,10 @@ impl State {
             s if s.starts_with(
                 "command -v docker >/dev/null || exit 0\nfor i in $(seq 100); do\ns=$(docker info --format '{{.Swarm.LocalNodeState}} ",
             ) => {}
+            s if s.starts_with(&format!("if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON}.new >/dev/null || ")) => {
+                assert!(s.ends_with(&format!("\nmv -f {DAEMON_JSON}.new {DAEMON_JSON}")));
+                guest.daemon_json = guest.daemon_new.take();
+            }
             s if s.starts_with("set -eu\nexport DEBIAN_FRONTEND=noninteractive\nwant=''\n") => {
                 guest.packages = true;
                 guest.engine = true;
