@@ -45,6 +45,13 @@ fn initialised(lab: &Lab) -> Step {
                         .into());
                 }
             }
+            let lab = &cx.lab().name;
+            let own = "\"$(docker info --format '{{.Swarm.NodeID}}')\"";
+            // Begun already, by a run that was cut off before the mark.
+            if let Ok(view) = cx.swarm().await {
+                let mark = Cmd::new(mark(lab, &view.manager, own));
+                return cx.ok(&view.manager, mark).await.map(drop);
+            }
             let Some(first) = cx.lab().managers().next().map(|h| h.name.clone()) else {
                 return Err(Failure::new("the lab has no managers").into());
             };
@@ -52,7 +59,7 @@ fn initialised(lab: &Lab) -> Step {
             let script = format!(
                 "docker swarm init --advertise-addr {address} --listen-addr 0.0.0.0:{PORT} \
                  --default-addr-pool {pool} --default-addr-pool-mask-length 24 >/dev/null && {}",
-                mark(&cx.lab().name, &first, "\"$(docker info --format '{{.Swarm.NodeID}}')\"")
+                mark(lab, &first, own)
             );
             // Its answer holds a join token: only the exit status is looked at.
             cx.ok(&first, Cmd::new(script).within(Duration::from_secs(120))).await.map(drop)
@@ -89,14 +96,19 @@ async fn state(cx: &Cx) -> Check {
     }
     match cx.swarm().await {
         Ok(view) if view.is_of(&cx.lab().name) => Check::True,
+        Ok(view) if is_newborn(&view) => {
+            Check::Not(format!("the swarm {} does not carry the lab's mark yet", view.id))
+        }
         Ok(view) => Check::Failed(
             Failure::new(format!(
                 "{} is a manager of the swarm {}, which does not carry the lab's mark",
                 view.manager, view.id
             ))
             .hint(format!(
-                "if it is to be the lab's: `docker node update --label-add {LAB_LABEL}={} self` there",
-                cx.lab().name
+                "if it is to be the lab's: `docker node update --label-add {LAB_LABEL}={} {}` on {}",
+                cx.lab().name,
+                view.nodes.first().map_or("NODE", |n| n.id.as_str()),
+                view.manager
             )),
         ),
         // A member that can't act waits for its fellows; a new swarm beside it would be a second one.
@@ -110,6 +122,13 @@ async fn state(cx: &Cx) -> Check {
             None => Check::Not("there is no swarm yet".to_owned()),
         },
     }
+}
+
+/// What a run leaves that was cut off between the beginning of its swarm and the mark: one node,
+/// and nothing that anybody would miss.
+fn is_newborn(view: &SwarmView) -> bool {
+    let unmarked = view.nodes.iter().all(|n| !n.spec.labels.contains_key(LAB_LABEL));
+    view.nodes.len() == 1 && view.services.is_empty() && view.networks.is_empty() && unmarked
 }
 
 fn two_swarms(first: &str, one: &str, second: &str, other: &str) -> Check {
