@@ -61,6 +61,7 @@ async fn open_libvirt(
 }
 
 /// Downloaded and built templates, kept between labs.
+#[cfg(feature = "libvirt")]
 fn cache() -> PathBuf {
     let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
     std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("bp")
