@@ -1,10 +1,12 @@
 #!/bin/bash
-# The main path on real virtual machines, on a ground of its own, which is taken away at the end.
+# The engine's packages in root file systems, then the main path on real virtual machines, on a
+# ground of its own, which is taken away at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export BP_GROUND=bp-test
 export XDG_CACHE_HOME=$PWD/target/lab-cache
 
+cargo test --locked --package tests --features lab --test engine
 trap 'tests/lab/ground.sh down' EXIT
 tests/lab/images.sh target/images
 tests/lab/ground.sh fresh
