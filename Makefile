@@ -28,7 +28,7 @@ clean-lab:
 
 test: packages
 	$(STAGE) format $(CARGO) fmt --all --check
-	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets --features tests/lab -- -D warnings
 	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh')
 	$(STAGE) build $(CARGO) build --locked --package bp
 	$(STAGE) tests $(CARGO) test --locked --workspace
