@@ -64,15 +64,18 @@ impl State {
             }
             return Some(says(""));
         }
-        if let Some((init, mark)) = script.split_once(" && docker node update ") {
+        if let Some((init, mark)) = script.split_once(" && ") {
             let answer = self.act(host, &Cmd::new(init))?;
-            let id = self.guests[host].node.as_ref().map(|(_, id)| id.clone())?;
-            let own = "\"$(docker info --format '{{.Swarm.NodeID}}')\"";
-            let mark = mark.strip_suffix(" >/dev/null")?.replace(own, &id);
-            if answer.ok() {
-                self.update(host, &words(&format!("docker node update {mark}")))?;
-            }
-            return Some(answer);
+            return if answer.ok() { self.act(host, &Cmd::new(mark)) } else { Some(answer) };
+        }
+        if script
+            == format!(
+                "docker node update --label-add bp.lab=lab --label-add bp.host={host} \
+                 \"$(docker info --format '{{{{.Swarm.NodeID}}}}')\" >/dev/null"
+            )
+        {
+            self.mark(host);
+            return Some(says(""));
         }
         let words = words(script);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -148,6 +151,14 @@ impl State {
             }
         }
         Some(says(""))
+    }
+
+    /// The host's own node is marked as the lab's, on the host itself.
+    pub fn mark(&mut self, host: &str) {
+        let id = self.guests[host].node.as_ref().map(|(_, id)| id.clone()).expect("a node");
+        let node = self.managed(host).nodes.iter_mut().find(|n| n.id == id).expect("a node");
+        node.labels.insert("bp.lab".to_owned(), "lab".to_owned());
+        node.labels.insert("bp.host".to_owned(), host.to_owned());
     }
 
     fn join(&mut self, host: &str, cmd: &Cmd) -> Output {
