@@ -24,4 +24,5 @@ mod secrets;
 mod shell;
 mod stacks;
 mod swarm;
+mod tasks;
 mod whole;

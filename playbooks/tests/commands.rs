@@ -5,8 +5,9 @@ use super::fake::State;
 use super::shell::{fails, says, words};
 use providers::{Cmd, Output, Stdin};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
-use std::io::Read;
+
+/// How long a task takes that is asked to end, in seconds.
+const STOPS_WITHIN: i64 = 9;
 
 impl State {
     /// Commands that change something.
@@ -32,10 +33,16 @@ impl State {
         }
         if let Some(rest) = script.strip_prefix("docker stack rm ") {
             let stack = rest.strip_suffix(" >/dev/null")?;
+            let gone_at = self.now() + STOPS_WITHIN;
             let swarm = self.managed(host);
             let gone: Vec<Value> =
                 swarm.services.extract_if(.., |s| namespace(s) == stack).collect();
-            swarm.tasks.retain(|t| gone.iter().all(|s| s["ID"] != t["ServiceID"]));
+            // Docker answers before they are gone.
+            let ids: Vec<&Value> = gone.iter().map(|s| &s["ID"]).collect();
+            for task in swarm.tasks.iter_mut().filter(|t| ids.contains(&&t["ServiceID"])) {
+                task["DesiredState"] = json!("remove");
+                task["GoneAt"] = json!(gone_at);
+            }
             swarm.networks.retain(|n| n["Labels"]["com.docker.stack.namespace"] != stack);
             return Some(says(""));
         }
@@ -129,7 +136,7 @@ impl State {
         }
     }
 
-    fn managed(&mut self, host: &str) -> &mut Swarm {
+    pub fn managed(&mut self, host: &str) -> &mut Swarm {
         let id = self.manages(host).unwrap_or_else(|| panic!("{host} is no manager"));
         self.swarms.get_mut(&id).expect("a swarm")
     }
@@ -215,8 +222,9 @@ impl State {
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             match words.as_slice() {
                 ["docker", "network", "rm", name, ">/dev/null"] => {
+                    self.end_tasks();
                     let swarm = self.managed(host);
-                    let used = swarm.tasks.iter().any(|t| t["UsesNetwork"] == *name);
+                    let used = swarm.tasks.iter().any(|t| super::tasks::is_on(t, name));
                     if used {
                         return Some(fails(
                             1,
@@ -262,55 +270,8 @@ impl State {
         }
         Some(says(""))
     }
-
-    fn deploy(&mut self, host: &str, cmd: &Cmd) -> Output {
-        let Stdin::Bytes(bytes) = &cmd.stdin else { panic!("the stack comes through stdin") };
-        let stack = cmd.script.rsplit(' ').next().expect("a name").to_owned();
-        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-        for entry in tar::Archive::new(bytes.as_slice()).entries().expect("an archive") {
-            let mut entry = entry.expect("an entry");
-            let path = entry.path().expect("a path").display().to_string();
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content).expect("content");
-            files.insert(path, content);
-        }
-        let compose: Value = serde_json::from_slice(&files["compose.json"]).expect("JSON");
-        let services = compose["services"].as_object().expect("services");
-        let keep = |s: &Value| {
-            let name = s["Spec"]["Name"].as_str().unwrap_or_default();
-            let mine = name.strip_prefix(&format!("{stack}_"));
-            namespace(s) != stack || mine.is_some_and(|n| services.contains_key(n))
-        };
-        self.managed(host).services.retain(keep);
-        for (key, wanted) in services {
-            let serial = self.next();
-            let deploy = &wanted["deploy"];
-            let mut labels = deploy["labels"].clone();
-            labels["com.docker.stack.namespace"] = json!(stack);
-            let replicas = deploy["replicas"].as_u64().unwrap_or(1);
-            let container = json!({ "Image": wanted["image"], "Env": wanted["environment"], "Args": wanted["command"] });
-            let task = json!({ "ContainerSpec": container, "ForceUpdate": 0,
-                "RestartPolicy": { "Condition": deploy["restart_policy"]["condition"].as_str().unwrap_or("any") } });
-            let name = format!("{stack}_{key}");
-            let swarm = self.managed(host);
-            let old = swarm.services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
-            let id = old.map_or_else(|| json!(format!("service{serial}")), |s| s["ID"].clone());
-            swarm.services.retain(|s| s["ID"] != id);
-            swarm.tasks.retain(|t| t["ServiceID"] != id);
-            swarm.services.push(json!({ "ID": id, "Spec": { "Name": name, "Labels": labels,
-                "TaskTemplate": task, "Mode": { "Replicated": { "Replicas": replicas } } } }));
-            for slot in 1..=replicas {
-                swarm.tasks.push(
-                    json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id, "NodeID": "",
-                    "Slot": slot, "CreatedAt": "2026-01-01T00:00:00Z", "DesiredState": "running",
-                    "Status": { "State": "running", "Timestamp": "2026-01-01T00:00:00.000000001Z" }, "Spec": task }),
-                );
-            }
-        }
-        says("")
-    }
 }
 
-fn namespace(service: &Value) -> &str {
+pub fn namespace(service: &Value) -> &str {
     service["Spec"]["Labels"]["com.docker.stack.namespace"].as_str().unwrap_or_default()
 }

@@ -86,9 +86,14 @@ fn said(check: Check) -> String {
 }
 
 fn judged(service: Value, tasks: &[Value], compose: &Compose) -> String {
+    judged_on("active", service, tasks, compose)
+}
+
+/// With a second node that is `active`, `pause` or `drain`.
+fn judged_on(second: &str, service: Value, tasks: &[Value], compose: &Compose) -> String {
     let nodes = [
         node("n1", "manager", "active", "ready"),
-        node("n2", "worker", "active", "ready"),
+        node("n2", "worker", second, "ready"),
         node("n3", "worker", "drain", "ready"),
         node("n4", "worker", "active", "down"),
     ];
@@ -291,6 +296,85 @@ fn global_services_run_on_every_node_that_may_run_them() {
     nowhere: not: no node may run shop_web
     by what bp does not know: true
     ");
+}
+
+#[test]
+fn a_paused_node_keeps_the_task_of_a_global_service() {
+    let global = || service(json!({ "Global": {} }), "any");
+    let runs = task(0, "running", "running", "", 1);
+    let table = [
+        ("paused, it kept its task", "pause", 2),
+        ("paused, it never had one", "pause", 1),
+        ("paused, the active one has none", "pause", 0),
+        ("drained, its task is gone", "drain", 1),
+        ("active, it has none yet", "active", 1),
+    ];
+    let all: String = table
+        .into_iter()
+        .map(|(what, second, running)| {
+            let tasks = vec![runs.clone(); running];
+            format!("{what}: {}\n", judged_on(second, global(), &tasks, &compose(None, &[])))
+        })
+        .collect();
+    insta::assert_snapshot!(all, @"
+    paused, it kept its task: true
+    paused, it never had one: true
+    paused, the active one has none: not: 0 of 1 tasks of shop_web run
+    drained, its task is gone: true
+    active, it has none yet: not: 1 of 2 tasks of shop_web run
+    ");
+}
+
+#[test]
+fn a_task_counts_when_it_has_run_for_a_while_by_the_managers_clock() {
+    let since = |at: &str| {
+        let mut task = task(1, "running", "running", "", 1);
+        task["Status"]["Timestamp"] = json!(at);
+        task
+    };
+    let table = [
+        ("begun just now", "2096-10-02T07:06:40Z"),
+        ("for 4 s", "2096-10-02T07:06:36Z"),
+        ("for 5 s", "2096-10-02T07:06:35.000000000Z"),
+        ("for an hour", "2096-10-02T06:06:40Z"),
+        ("from a clock that is ahead", "2096-10-02T07:10:00Z"),
+        ("with another offset", "2096-10-02T09:06:38+02:00"),
+        ("without a moment", ""),
+    ];
+    let all: String = table
+        .into_iter()
+        .map(|(what, at)| {
+            let service = service(replicated(1), "any");
+            format!("{what}: {}\n", judged(service, &[since(at)], &compose(Some(1), &[])))
+        })
+        .collect();
+    insta::assert_snapshot!(all, @"
+    begun just now: not: 0 of 1 tasks of shop_web run
+    for 4 s: not: 0 of 1 tasks of shop_web run
+    for 5 s: true
+    for an hour: true
+    from a clock that is ahead: not: 0 of 1 tasks of shop_web run
+    with another offset: not: 0 of 1 tasks of shop_web run
+    without a moment: not: 0 of 1 tasks of shop_web run
+    ");
+}
+
+#[test]
+fn an_update_that_stands_still_says_how_to_go_on() {
+    for state in ["paused", "rollback_paused"] {
+        let stands = updated(service(replicated(1), "any"), state, "it stands", NEW);
+        let nodes = [node("n1", "manager", "active", "ready")];
+        let Check::Failed(failure) = judge(&view(Some(stands), &nodes), &compose(Some(1), &[]))
+        else {
+            panic!("{state} is a failure");
+        };
+        assert_eq!(
+            failure.hint.as_deref(),
+            Some(
+                "what held it up being mended, `docker service update --force shop_web` on a manager goes on"
+            )
+        );
+    }
 }
 
 #[test]

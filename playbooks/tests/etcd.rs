@@ -42,7 +42,13 @@ async fn members_are_counted_and_agree_on_a_leader() {
     let leader = 10276657743932975437;
     let warning =
         "{\"level\":\"warn\",\"ts\":\"2026\",\"msg\":\"retrying of unary invoker failed\"}\n";
+    let alarm = |leaders: &[u64]| {
+        let mut all: Value = serde_json::from_str(&status(leaders)).expect("JSON");
+        all[1]["Status"]["errors"] = json!(["memberID:10276657743932975437 alarm:NOSPACE "]);
+        all.to_string()
+    };
     let answers = [
+        ("no space left in one", 0, alarm(&[leader; 3])),
         ("all", 0, status(&[leader; 3])),
         ("all, after a warning", 0, warning.to_owned() + &status(&[leader; 3])),
         ("two of three", 0, status(&[leader; 2])),
@@ -60,6 +66,7 @@ async fn members_are_counted_and_agree_on_a_leader() {
         said.push_str(&format!("{what}: {}\n", asked(&bench, &step).await));
     }
     insta::assert_snapshot!(said, @"
+    no space left in one: not: a member says memberID:10276657743932975437 alarm:NOSPACE 
     all: true
     all, after a warning: true
     two of three: not: 2 of 3 members answer

@@ -108,6 +108,8 @@ struct Rule {
 
 /// Everything that is outside.
 pub struct State {
+    /// When the test began.
+    pub began: Instant,
     pub guests: BTreeMap<String, Guest>,
     pub swarms: BTreeMap<String, Swarm>,
     /// Every join token that there ever was.
@@ -143,6 +145,7 @@ impl Site {
             (host.name.clone(), guest)
         };
         Self(Arc::new(Mutex::new(State {
+            began: Instant::now(),
             guests: hosts.iter().enumerate().map(name).collect(),
             swarms: BTreeMap::new(),
             tokens: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! Phase networks.
 
 use super::bench::{Bench, LAB};
+use super::tasks::foot;
 use serde_json::json;
 
 fn lab(networks: &str) -> String {
@@ -86,7 +87,7 @@ async fn a_network_in_use_says_what_to_do() {
     let bench = bench("web").await;
     bench.done().await;
     bench.site.changes();
-    bench.site.lock().swarm().tasks.push(json!({ "UsesNetwork": "web" }));
+    bench.site.lock().swarm().tasks.push(foot("web"));
     let bench = bench.edited(&lab("{ name: web, attachable: true }"));
     insta::assert_snapshot!(bench.transcript().await, @"
     + networks / web: attachable is false, the blueprint says true
@@ -106,7 +107,7 @@ async fn a_network_in_use_that_left_the_blueprint_says_what_to_do() {
     let bench = bench("web").await;
     bench.done().await;
     bench.site.changes();
-    bench.site.lock().swarm().tasks.push(json!({ "UsesNetwork": "web" }));
+    bench.site.lock().swarm().tasks.push(foot("web"));
     let bench = bench.edited(&lab("db"));
     insta::assert_snapshot!(bench.transcript().await, @"
     + networks / db: it is not there

@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, LAB};
 use super::fake::{Fault, Site};
+use super::tasks::{foot, stamp};
 use serde_json::json;
 use std::time::Duration;
 
@@ -200,4 +201,197 @@ stacks:
     let ran = bench.up().await;
     insta::assert_snapshot!(ran.failures(), @"stacks / shop check `true` / : not true within 1 min: not well");
     assert_eq!(ran.applied(), ["shop deployed"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn images_are_the_same_however_docker_writes_them() {
+    let images = [
+        ("nginx", "nginx:latest"),
+        ("docker.io/library/postgres:16", "postgres:16"),
+        ("library/redis", "redis:latest"),
+        ("docker.io/grafana/loki:3", "grafana/loki:3"),
+        ("registry.test:5000/agent", "registry.test:5000/agent:latest"),
+        ("localhost/library/tool:1", "localhost/library/tool:1"),
+        ("nginx@sha256:22", "nginx@sha256:22"),
+    ];
+    let service =
+        |(at, (image, _)): (usize, &(&str, &str))| format!("  s{at}: {{ image: '{image}' }}\n");
+    let text: String = images.iter().enumerate().map(service).collect();
+    let text = format!("services:\n{text}");
+    let bench = Bench::with(&lab(), &[("shop.yml", text.as_bytes())]).with_swarm().await;
+    let bench = bench.only(&["stacks"]);
+    bench.done().await;
+    let has: Vec<String> = bench
+        .site
+        .lock()
+        .swarm()
+        .services
+        .iter()
+        .map(|s| {
+            let image = &s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"];
+            image.as_str().expect("an image").to_owned()
+        })
+        .collect();
+    assert_eq!(has, images.map(|(_, stored)| stored));
+    for (at, (_, stored)) in images.iter().enumerate().filter(|(_, (_, s))| !s.contains('@')) {
+        let pinned = json!(format!("{stored}@sha256:11"));
+        update(&bench.site, &format!("shop_s{at}"), |s| {
+            s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = pinned.clone();
+        });
+        tasks(&bench.site, &format!("shop_s{at}"), |t| {
+            t["Spec"]["ContainerSpec"]["Image"] = pinned.clone();
+        });
+    }
+    assert_eq!(bench.plan().await, "");
+    // The same name in another registry is another image.
+    for (service, image) in
+        [("shop_s0", "mirror.test/nginx:latest"), ("shop_s1", "postgres:17"), ("shop_s5", "tool:1")]
+    {
+        update(&bench.site, service, |s| {
+            s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = json!(image);
+        });
+    }
+    insta::assert_snapshot!(bench.plan().await, @"
+    + stacks / shop deployed: shop_s0 has the image mirror.test/nginx:latest, shop_s1 has the image postgres:17, shop_s5 has the image tool:1
+    ? stacks / shop runs: 0 of 1 tasks of shop_s0 run; 0 of 1 tasks of shop_s1 run; 0 of 1 tasks of shop_s5 run
+    ");
+}
+
+/// The one task of a service ends with an error, another one is started at once.
+fn crash(site: &Site, service: &str) {
+    let now = stamp(site.lock().now());
+    let mut ended = Vec::new();
+    tasks(site, service, |t| {
+        if t["DesiredState"] == "running" {
+            t["Status"]["Timestamp"] = now.clone();
+        }
+    });
+    let mut state = site.lock();
+    let swarm = state.swarm();
+    let id = swarm.services.iter().find(|s| s["Spec"]["Name"] == service).expect("a service")["ID"]
+        .clone();
+    let mine = |t: &&serde_json::Value| t["ServiceID"] == id && t["DesiredState"] == "running";
+    for task in swarm.tasks.iter().filter(mine) {
+        let mut task = task.clone();
+        task["DesiredState"] = json!("shutdown");
+        task["Status"] =
+            json!({ "State": "failed", "Timestamp": now, "Err": "task: non-zero exit (1)" });
+        ended.push(task);
+    }
+    swarm.tasks.extend(ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_ends_again_and_again_never_runs() {
+    let bench = bench().await;
+    bench.done().await;
+    bench.site.changes();
+    let site = bench.site.clone();
+    let crashing = tokio::spawn(async move {
+        loop {
+            crash(&site, "shop_db");
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+    });
+    let ran = bench.up().await;
+    crashing.abort();
+    insta::assert_snapshot!(ran.failures(), @"
+    stacks / shop runs / : not true within 3 min: 0 of 1 tasks of shop_db run: task shop_db.1: task: non-zero exit (1)
+    last log lines of shop_db:
+      panic: no config
+      exit status 2
+    ");
+    assert_eq!(ran.applied(), [""; 0]);
+    // What ended it is mended: it goes on by itself.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    assert_eq!(bench.plan().await, "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_container_in_an_attachable_network_hides_nothing() {
+    let bench = bench().await;
+    bench.site.lock().swarm().tasks.push(foot("web"));
+    bench.done().await;
+    tasks(&bench.site, "shop_db", |t| t["Status"]["State"] = json!("failed"));
+    insta::assert_snapshot!(bench.plan().await, @"? stacks / shop runs: 0 of 1 tasks of shop_db run");
+}
+
+const TWO: &str = "swarm: { networks: [web, db] }
+stacks: [{ shop: { file: shop.yml } }, { blog: { file: blog.yml } }]
+";
+
+const BLOG: &str = "
+services: { blog: { image: example/blog:1, networks: [web], deploy: { replicas: 2 } } }
+networks: { web: { external: true } }
+";
+
+/// Two stacks run, and one that is not the lab's.
+async fn two() -> Bench {
+    let files: [(&str, &[u8]); 2] = [("shop.yml", WEB.as_bytes()), ("blog.yml", BLOG.as_bytes())];
+    let bench = Bench::with(&format!("{LAB}\n{TWO}"), &files).with_swarm().await;
+    let bench = bench.only(&["networks", "stacks"]);
+    for (stack, lab) in [("theirs", "another"), ("nobodys", "")] {
+        let labels = json!({ "com.docker.stack.namespace": stack, "bp.lab": lab });
+        bench.site.lock().swarm().services.push(json!({ "ID": stack,
+            "Spec": { "Name": format!("{stack}_x"), "Labels": labels,
+                "TaskTemplate": { "ContainerSpec": { "Image": "i" } },
+                "Mode": { "Replicated": { "Replicas": 1 } } } }));
+    }
+    bench.done().await;
+    bench.site.changes();
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_left_the_blueprint_goes_and_then_its_network() {
+    let bench = two().await;
+    let left = "swarm: { networks: [db] }\nstacks: [{ shop: { file: shop.yml } }]\n";
+    let bench = bench.edited(&format!("{LAB}\n{left}"));
+    // A network can't go while a task is on it, and tasks end later than docker answers.
+    insta::assert_snapshot!(bench.transcript().await, @"
+    + stacks / unlisted stacks: blog left the blueprint
+    + stacks / unlisted networks: web left the blueprint
+    ---
+    node1$ docker stack rm blog >/dev/null
+    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
+    ---
+    applied 2, already true 3, failed 0
+    ");
+    let mut state = bench.site.lock();
+    let names: Vec<String> =
+        state.swarm().services.iter().map(|s| s["Spec"]["Name"].to_string()).collect();
+    assert_eq!(names, ["\"theirs_x\"", "\"nobodys_x\"", "\"shop_web\"", "\"shop_db\""]);
+    assert!(!state.swarm().tasks.iter().any(|t| t["DesiredState"] == "remove"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_stack_that_left_the_blueprint_goes_too() {
+    let bench = two().await;
+    let bench = bench.edited(&format!("{LAB}\nswarm: {{ networks: [web, db] }}\n"));
+    bench.done().await;
+    insta::assert_snapshot!(bench.site.changes(), @"
+    node1$ docker stack rm blog >/dev/null
+    node1$ docker stack rm shop >/dev/null
+    ");
+    assert!(bench.site.lock().swarm().tasks.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_that_never_end_are_counted() {
+    let bench = two().await;
+    let left = "swarm: { networks: [db] }\nstacks: [{ shop: { file: shop.yml } }]\n";
+    let bench = bench.edited(&format!("{LAB}\n{left}"));
+    let site = bench.site.clone();
+    tokio::spawn(async move {
+        loop {
+            for task in &mut site.lock().swarm().tasks {
+                if task["DesiredState"] == "remove" {
+                    task["GoneAt"] = json!(i64::MAX);
+                }
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"stacks / unlisted stacks / : 2 tasks of the stack blog are still there after its removal");
 }

@@ -1,0 +1,113 @@
+//! What `docker stack deploy` makes in a fake swarm, and the tasks that come of it.
+
+use super::commands::namespace;
+use super::fake::State;
+use super::shell::says;
+use providers::{Cmd, Output, Stdin};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Read;
+use tokio::time::Instant;
+
+/// The managers' clock when a test begins, in seconds since 1970.
+const BEGAN: i64 = 4_000_000_000;
+
+/// A moment as docker writes it.
+pub fn stamp(second: i64) -> Value {
+    json!(jiff::Timestamp::from_second(second).expect("a moment").to_string())
+}
+
+/// A container that is no service's, with a foot in an attachable network.
+pub fn foot(network: &str) -> Value {
+    json!({ "ID": "foot", "CreatedAt": stamp(BEGAN), "DesiredState": "running", "NodeID": "",
+        "Status": { "State": "running", "Timestamp": stamp(BEGAN) },
+        "Spec": { "NetworkAttachmentSpec": { "ContainerID": "c0ffee" }, "ForceUpdate": 0,
+            "Runtime": "attachment" },
+        "NetworksAttachments": [{ "Network": { "Spec": { "Name": network } } }] })
+}
+
+/// Whether a task has a foot in a network.
+pub fn is_on(task: &Value, network: &str) -> bool {
+    let feet = task["NetworksAttachments"].as_array().into_iter().flatten();
+    feet.into_iter().any(|a| a["Network"]["Spec"]["Name"] == network)
+}
+
+/// An image as docker's command hands it to a swarm: by its familiar name, with a tag.
+fn image(written: &str) -> String {
+    let (domain, path) = match written.split_once('/') {
+        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
+        _ => ("docker.io", written),
+    };
+    let path = if path.contains([':', '@']) { path.to_owned() } else { format!("{path}:latest") };
+    match domain {
+        "docker.io" => path.strip_prefix("library/").unwrap_or(&path).to_owned(),
+        domain => format!("{domain}/{path}"),
+    }
+}
+
+impl State {
+    /// The managers' clock, in seconds since 1970.
+    pub fn now(&self) -> i64 {
+        BEGAN + Instant::now().duration_since(self.began).as_secs() as i64
+    }
+
+    /// Tasks whose time has come are gone.
+    pub fn end_tasks(&mut self) {
+        let now = self.now();
+        for swarm in self.swarms.values_mut() {
+            swarm.tasks.retain(|t| t["GoneAt"].as_i64().is_none_or(|at| at > now));
+        }
+    }
+
+    pub fn deploy(&mut self, host: &str, cmd: &Cmd) -> Output {
+        let Stdin::Bytes(bytes) = &cmd.stdin else { panic!("the stack comes through stdin") };
+        let stack = cmd.script.rsplit(' ').next().expect("a name").to_owned();
+        let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for entry in tar::Archive::new(bytes.as_slice()).entries().expect("an archive") {
+            let mut entry = entry.expect("an entry");
+            let path = entry.path().expect("a path").display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).expect("content");
+            files.insert(path, content);
+        }
+        let compose: Value = serde_json::from_slice(&files["compose.json"]).expect("JSON");
+        let services = compose["services"].as_object().expect("services");
+        let keep = |s: &Value| {
+            let name = s["Spec"]["Name"].as_str().unwrap_or_default();
+            let mine = name.strip_prefix(&format!("{stack}_"));
+            namespace(s) != stack || mine.is_some_and(|n| services.contains_key(n))
+        };
+        self.managed(host).services.retain(keep);
+        let now = stamp(self.now());
+        for (key, wanted) in services {
+            let serial = self.next();
+            let deploy = &wanted["deploy"];
+            let mut labels = deploy["labels"].clone();
+            labels["com.docker.stack.namespace"] = json!(stack);
+            let replicas = deploy["replicas"].as_u64().unwrap_or(1);
+            let image = image(wanted["image"].as_str().expect("an image"));
+            let container =
+                json!({ "Image": image, "Env": wanted["environment"], "Args": wanted["command"] });
+            let task = json!({ "ContainerSpec": container, "ForceUpdate": 0,
+                "RestartPolicy": { "Condition": deploy["restart_policy"]["condition"].as_str().unwrap_or("any") } });
+            let feet = wanted["networks"].as_array().into_iter().flatten();
+            let feet: Vec<Value> =
+                feet.map(|name| json!({ "Network": { "Spec": { "Name": name } } })).collect();
+            let name = format!("{stack}_{key}");
+            let swarm = self.managed(host);
+            let old = swarm.services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
+            let id = old.map_or_else(|| json!(format!("service{serial}")), |s| s["ID"].clone());
+            swarm.services.retain(|s| s["ID"] != id);
+            swarm.tasks.retain(|t| t["ServiceID"] != id);
+            swarm.services.push(json!({ "ID": id, "Spec": { "Name": name, "Labels": labels,
+                "TaskTemplate": task, "Mode": { "Replicated": { "Replicas": replicas } } } }));
+            for slot in 1..=replicas {
+                swarm.tasks.push(json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id,
+                    "NodeID": "", "Slot": slot, "CreatedAt": now, "DesiredState": "running",
+                    "Status": { "State": "running", "Timestamp": now }, "Spec": task,
+                    "NetworksAttachments": feet }));
+            }
+        }
+        says("")
+    }
+}
