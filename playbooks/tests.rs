@@ -26,3 +26,4 @@ mod stacks;
 mod swarm;
 mod tasks;
 mod whole;
+mod world;

@@ -201,6 +201,103 @@ fn what_is_wrong_is_said_with_its_place() {
 }
 
 #[test]
+fn what_only_the_operators_machine_has_is_refused() {
+    let service = |more: &str| format!("services: {{ web: {{ image: a, {more} }} }}");
+    let cases = [
+        service("environment: { HOME: '${HOME}' }"),
+        service("environment: ['TAG=$TAG']"),
+        service("command: ['sh', '-c', 'echo $$$HOST']"),
+        service("image: 'a:${TAG:-1}'").replace("image: a, ", ""),
+        service("labels: { a: '$_x' }"),
+        service("env_file: web.env"),
+        service("env_file: [web.env]"),
+        service("volumes: ['./data:/data']"),
+        service("volumes: ['../data:/data:ro']"),
+        service("volumes: ['~/data:/data']"),
+        service("volumes: [{ type: bind, source: ./data, target: /data }]"),
+        service("volumes: [{ type: bind, source: '~/data', target: /data }]"),
+        service("configs: [site]") + "\nconfigs: { site: { name: site, file: site.conf } }",
+        service("secrets: [password]") + "\nsecrets: { password: { file: password.txt, name: p } }",
+    ];
+    let said = cases.map(|text| match read(&bench(&text)) {
+        Ok(_) => format!("ACCEPTED {text}"),
+        Err(why) => why,
+    });
+    insta::assert_snapshot!(said.join("\n"), @"
+    /shop.yml: services.web.environment.HOME: `${HOME}` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.environment[0]: `TAG=$TAG` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.command[2]: `echo $HOST` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.image: `a:${TAG:-1}` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.labels.a: `$_x` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.env_file: the file is not on the manager: write it as `environment`
+    /shop.yml: services.web.env_file: the file is not on the manager: write it as `environment`
+    /shop.yml: services.web.volumes: `./data` is a folder of the operator's machine: name one of the nodes, from `/` on
+    /shop.yml: services.web.volumes: `../data` is a folder of the operator's machine: name one of the nodes, from `/` on
+    /shop.yml: services.web.volumes: `~/data` is a folder of the operator's machine: name one of the nodes, from `/` on
+    /shop.yml: services.web.volumes: `./data` is a folder of the operator's machine: name one of the nodes, from `/` on
+    /shop.yml: services.web.volumes: `~/data` is a folder of the operator's machine: name one of the nodes, from `/` on
+    /shop.yml: configs.site: a fixed `name` beside `file`: leave the name to bp, which changes it with the content
+    /shop.yml: secrets.password: a fixed `name` beside `file`: leave the name to bp, which changes it with the content
+    ");
+}
+
+#[test]
+fn what_only_looks_like_it_is_not_refused() {
+    let compose = shop(
+        "
+services:
+  web:
+    image: a
+    command: [sh, -c, 'echo $$HOME $${TAG} $$$$ costs 5$']
+    env_file:
+    volumes:
+      - /srv/data:/data
+      - data:/more
+      - /anonymous
+      - { type: bind, source: /srv, target: /srv }
+      - { type: volume, source: data, target: /again }
+      - { type: tmpfs, target: /tmp }
+    configs: [site]
+    deploy:
+configs: { site: { name: site, external: true } }
+volumes: { data: }
+",
+    );
+    let text: Value = serde_json::from_str(&compose.text).expect("JSON");
+    let web = &text["services"]["web"];
+    // Docker makes one dollar sign of two.
+    assert_eq!(web["command"][2], "echo $$HOME $${TAG} $$$$ costs 5$");
+    assert_eq!(text["configs"]["site"]["name"], "site");
+    // A key without a value is none.
+    assert_eq!(web["deploy"]["labels"]["bp.lab"], "lab");
+    assert_eq!(compose.services[0].replicas, Some(1));
+    let without = shop("services: { web: { image: a } }");
+    let null = shop("services: { web: { image: a, deploy: null } }");
+    assert_eq!(specs(&null), specs(&without));
+}
+
+#[test]
+fn a_files_mode_is_an_octal_number() {
+    let modes = ["0440", "'0440'", "0o440", "288"].map(|mode| {
+        let text = format!(
+            "
+services:
+  web:
+    image: a
+    configs: [{{ source: site, target: /etc/site, mode: {mode} }}]
+    secrets: [{{ source: password, mode: {mode} }}, password]
+configs: {{ site: {{ file: site.conf }} }}
+secrets: {{ password: {{ file: password.txt }} }}
+"
+        );
+        let text: Value = serde_json::from_str(&shop(&text).text).expect("JSON");
+        let web = &text["services"]["web"];
+        [&web["configs"][0]["mode"], &web["secrets"][0]["mode"]].map(Value::as_u64)
+    });
+    assert_eq!(modes, [[Some(0o440); 2]; 4]);
+}
+
+#[test]
 fn the_etcd_of_bp_has_a_member_for_each_host() {
     for (count, members) in [(1, "node1"), (3, "node1, node2, node3")] {
         let blueprint = format!(

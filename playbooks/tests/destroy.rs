@@ -178,6 +178,37 @@ async fn hosts_in_a_swarm_that_is_not_the_labs_are_left_in_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_host_that_does_not_answer_is_listed_and_the_rest_goes() {
+    let bench = existing();
+    bench.done().await;
+    bench.site.changes();
+    bench.site.cut("b");
+    insta::assert_snapshot!(transcript(&bench).await, @"
+    stacks, networks and the swarm membership of a (the host stays)
+    template template
+    network network lab
+    ---
+    a$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
+    a$ docker swarm leave --force
+    provider: remove template template
+    provider: remove network network lab
+    not removed: swarm membership of b: it can't be asked: connection refused: `docker swarm leave` there, if you mean it
+    removed 4, failed 1
+    ");
+    assert!(bench.site.lock().guests["b"].node.is_some(), "it is still a member");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_without_docker_is_in_no_swarm() {
+    let bench = existing();
+    insta::assert_snapshot!(transcript(&bench).await, @"
+    ---
+
+    removed 0, failed 0
+    ");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stack_that_does_not_go_is_listed_and_the_rest_goes() {
     let bench = existing();
     bench.done().await;

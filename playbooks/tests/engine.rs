@@ -85,6 +85,27 @@ async fn a_daemon_json_that_can_not_be_read_is_left_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn settings_that_dockerd_refuses_are_not_put_in_place() {
+    let bench = bench();
+    let old = r#"{ "log-driver": "journald" }"#;
+    bench.site.guest("node1", |g| {
+        g.daemon_json = Some(old.to_owned());
+        g.refuses = Some("unable to configure the Docker daemon: unknown log opt 'max-file'");
+    });
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"
+    engine / daemon.json / node1: `if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc…` exited with 1
+    unable to configure the Docker daemon: unknown log opt 'max-file'
+    ");
+    let guest = bench.site.lock().guests["node1"].clone();
+    assert_eq!(guest.daemon_json.as_deref(), Some(old));
+    assert_eq!((guest.daemon_new, guest.restart_due, guest.restarts), (None, false, 0));
+    bench.site.guest("node1", |g| g.refuses = None);
+    bench.done().await;
+    assert_eq!(bench.site.lock().guests["node1"].restarts, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn cut_between_the_file_and_the_restart_the_next_run_restarts() {
     let bench = bench();
     bench.site.guest("node1", |g| g.daemon_json = None);

@@ -42,6 +42,8 @@ pub struct Guest {
     /// Written beside, not yet in place.
     pub daemon_new: Option<String>,
     pub restart_due: bool,
+    /// What `dockerd` has against every configuration.
+    pub refuses: Option<&'static str>,
     pub restarts: u32,
     /// The swarm that it is in, and its node's id.
     pub node: Option<(String, String)>,
@@ -71,6 +73,7 @@ impl Guest {
             daemon_json: None,
             daemon_new: None,
             restart_due: false,
+            refuses: None,
             restarts: 0,
             node: None,
             local_state: None,

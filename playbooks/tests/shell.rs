@@ -224,9 +224,19 @@ impl State {
             s if s.starts_with(
                 "command -v docker >/dev/null || exit 0\nfor i in $(seq 100); do\ns=$(docker info --format '{{.Swarm.LocalNodeState}} ",
             ) => {}
-            s if s.starts_with(&format!("if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON}.new >/dev/null || ")) => {
-                assert!(s.ends_with(&format!("\nmv -f {DAEMON_JSON}.new {DAEMON_JSON}")));
-                guest.daemon_json = guest.daemon_new.take();
+            s if s
+                == format!(
+                    "if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON}.new >/dev/null || \
+                     {{ r=$?; rm -f {DAEMON_JSON}.new {DUE}; exit $r; }}; fi\n\
+                     mv -f {DAEMON_JSON}.new {DAEMON_JSON}"
+                ) =>
+            {
+                let new = guest.daemon_new.take().expect("it is written before");
+                if let (true, Some(why)) = (guest.packages, guest.refuses) {
+                    guest.restart_due = false;
+                    return Some(fails(1, why));
+                }
+                guest.daemon_json = Some(new);
             }
             s if s.starts_with("set -eu\nexport DEBIAN_FRONTEND=noninteractive\nwant=''\n") => {
                 guest.packages = true;
