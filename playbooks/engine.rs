@@ -86,7 +86,7 @@ fn merged(has: &str, wanted: &Map<String, Value>) -> Result<Option<String>, Stri
 const DAEMON_JSON: &str = "/etc/docker/daemon.json";
 
 /// A marker that is there while the running engine does not yet use its configuration: written
-/// before the file, taken away after the restart, so that a cut between the two is seen.
+/// before the file is in place, taken away after the restart, so that a cut between the two is seen.
 const RESTART_DUE: &str = "/etc/docker/.bp-restart-due";
 
 fn configured(host: &str, wanted: Map<String, Value>) -> Step {
@@ -122,16 +122,13 @@ fn configured(host: &str, wanted: Map<String, Value>) -> Step {
                 Failure::new(format!("{DAEMON_JSON} is no JSON: {why}"))
             })?;
             if let Some(text) = text {
-                let due = format!(
-                    "mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch {RESTART_DUE}; fi"
-                );
-                cx.ok(&host, Cmd::new(due)).await?;
+                cx.ok(&host, Cmd::new("mkdir -p /etc/docker")).await?;
                 let content = Stdin::Bytes(text.into_bytes());
                 let (path, owner) = (format!("{DAEMON_JSON}.new"), "root:root".to_owned());
                 cx.ok(&host, put(&File { path, content, mode: 0o644, owner })).await?;
                 let place = format!(
                     "if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON}.new >/dev/null || \
-                     {{ r=$?; rm -f {DAEMON_JSON}.new {RESTART_DUE}; exit $r; }}; fi\n\
+                     {{ r=$?; rm -f {DAEMON_JSON}.new; exit $r; }}; touch {RESTART_DUE} || exit; fi\n\
                      mv -f {DAEMON_JSON}.new {DAEMON_JSON}"
                 );
                 cx.ok(&host, Cmd::new(place)).await?;

@@ -27,15 +27,15 @@ async fn fresh_and_done() {
     + engine / engine / worker1: curl: (7) Failed to connect to /var/run/docker.sock
     ? engine / identities: node1: docker is not installed
     ---
-    node1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    node1$ mkdir -p /etc/docker
     node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     node1$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
-    worker1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    worker1$ mkdir -p /etc/docker
     worker1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    worker1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    worker1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     worker1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     worker1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     worker1$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
@@ -55,9 +55,9 @@ async fn what_others_wrote_into_daemon_json_stays() {
     insta::assert_snapshot!(bench.transcript().await, @r#"
     + engine / daemon.json / node1: log-driver, log-opts in /etc/docker/daemon.json differs
     ---
-    node1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    node1$ mkdir -p /etc/docker
     node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 113 ] || { echo "$n bytes of 113" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "debug": true, "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     ---
@@ -94,13 +94,29 @@ async fn settings_that_dockerd_refuses_are_not_put_in_place() {
     });
     let ran = bench.up().await;
     insta::assert_snapshot!(ran.failures(), @"
-    engine / daemon.json / node1: `if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc…` exited with 1
+    engine / daemon.json / node1: `if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exi…` exited with 1
     unable to configure the Docker daemon: unknown log opt 'max-file'
     ");
     let guest = bench.site.lock().guests["node1"].clone();
     assert_eq!(guest.daemon_json.as_deref(), Some(old));
     assert_eq!((guest.daemon_new, guest.restart_due, guest.restarts), (None, false, 0));
     bench.site.guest("node1", |g| g.refuses = None);
+    bench.done().await;
+    assert_eq!(bench.site.lock().guests["node1"].restarts, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_settings_leave_a_restart_due_that_was_due_before() {
+    let bench = bench();
+    let before = bench.site.lock().guests["node1"].daemon_json.clone();
+    bench.site.guest("node1", |g| {
+        (g.restart_due, g.daemon_json) = (true, Some("{}".to_owned()));
+        g.refuses = Some("unable to configure the Docker daemon");
+    });
+    assert_eq!(bench.up().await.sums().failed, Some(1));
+    // The settings that the engine does not use yet are wanted again.
+    bench.site.guest("node1", |g| g.daemon_json = before);
+    insta::assert_snapshot!(bench.plan().await, @"+ engine / daemon.json / node1: the engine runs with its old settings");
     bench.done().await;
     assert_eq!(bench.site.lock().guests["node1"].restarts, 1);
 }

@@ -197,7 +197,6 @@ impl State {
                 owner: "root:root".to_owned(),
             };
             if script == put(&file).script {
-                assert!(guest.restart_due || !guest.packages, "the marker is written first");
                 guest.daemon_new = Some(String::from_utf8(content.clone()).expect("text"));
                 return Some(says(""));
             }
@@ -209,7 +208,7 @@ impl State {
             "systemctl enable --now docker" => {
                 (guest.enabled, guest.engine) = (true, true);
             }
-            s if s == format!("mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch {DUE}; fi") => guest.restart_due = guest.packages,
+            "mkdir -p /etc/docker" => {}
             s if s
                 == format!(
                     "[ -e {DUE} ] || exit 0\n\
@@ -227,15 +226,15 @@ impl State {
             s if s
                 == format!(
                     "if command -v dockerd >/dev/null; then dockerd --validate --config-file {DAEMON_JSON}.new >/dev/null || \
-                     {{ r=$?; rm -f {DAEMON_JSON}.new {DUE}; exit $r; }}; fi\n\
+                     {{ r=$?; rm -f {DAEMON_JSON}.new; exit $r; }}; touch {DUE} || exit; fi\n\
                      mv -f {DAEMON_JSON}.new {DAEMON_JSON}"
                 ) =>
             {
                 let new = guest.daemon_new.take().expect("it is written before");
                 if let (true, Some(why)) = (guest.packages, guest.refuses) {
-                    guest.restart_due = false;
                     return Some(fails(1, why));
                 }
+                guest.restart_due |= guest.packages;
                 guest.daemon_json = Some(new);
             }
             s if s.starts_with("set -eu\nexport DEBIAN_FRONTEND=noninteractive\nwant=''\n") => {

@@ -43,33 +43,33 @@ async fn from_nothing_to_a_healthy_etcd_and_a_second_run_applies_nothing() {
     provider: start worker1
     provider: create worker2
     provider: start worker2
-    node1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    node1$ mkdir -p /etc/docker
     node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     node1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     node1$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
-    node2$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    node2$ mkdir -p /etc/docker
     node2$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node2$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node2$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     node2$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node2$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     node2$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
-    node3$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    node3$ mkdir -p /etc/docker
     node3$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node3$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node3$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     node3$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node3$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     node3$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
-    worker1$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    worker1$ mkdir -p /etc/docker
     worker1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    worker1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    worker1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     worker1$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     worker1$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     worker1$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
-    worker2$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    worker2$ mkdir -p /etc/docker
     worker2$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    worker2$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    worker2$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     worker2$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     worker2$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     worker2$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
@@ -181,9 +181,9 @@ async fn a_machine_that_was_lost_is_made_anew_in_its_place() {
     insta::assert_snapshot!(bench.site.changes(), @r#"
     provider: create node2
     provider: start node2
-    node2$ mkdir -p /etc/docker; if command -v dockerd >/dev/null; then touch /etc/docker/.bp-restart-due; fi
+    node2$ mkdir -p /etc/docker
     node2$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
-    node2$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new /etc/docker/.bp-restart-due; exit $r; }; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
+    node2$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
     node2$ [ -e /etc/docker/.bp-restart-due ] || exit 0 systemctl reset-failed docker; systemctl restart docker && rm -f /etc/docker/.bp-restart-due
     node2$ command -v docker >/dev/null || exit 0 for i in $(seq 100); do s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; } case $s in inactive*) exit 0;; 'active true') [ "$(docker node inspect self --format '{{.Status.State}}' 2>/dev/null)" = ready ] && exit 0;; 'active false') exit 0;; esac sleep 1 done echo "the node is not back in its swarm: $s" >&2; exit 1
     node2$ set -eu export DEBIAN_FRONTEND=noninteractive want='' apt='apt-get -q -y -o DPkg…
