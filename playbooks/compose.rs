@@ -191,11 +191,12 @@ fn complete(
 fn refuse_interpolation(value: &Value, at: &str) -> Result<(), String> {
     match value {
         Value::String(text) => {
+            // The text is not said: it may be a password with a dollar sign in it.
             let text = text.replace("$$", "");
             let named = |c: char| c == '{' || c == '_' || c.is_ascii_alphabetic();
             if text.split('$').skip(1).any(|rest| rest.starts_with(named)) {
                 return Err(format!(
-                    "{at}: `{text}` takes a variable of the environment, and on the manager nobody sets it: \
+                    "{at}: it takes a variable of the environment, and on the manager nobody sets it: \
                      write the value out, or `$$` for a dollar sign"
                 ));
             }

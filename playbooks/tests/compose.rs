@@ -224,11 +224,11 @@ fn what_only_the_operators_machine_has_is_refused() {
         Err(why) => why,
     });
     insta::assert_snapshot!(said.join("\n"), @"
-    /shop.yml: services.web.environment.HOME: `${HOME}` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
-    /shop.yml: services.web.environment[0]: `TAG=$TAG` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
-    /shop.yml: services.web.command[2]: `echo $HOST` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
-    /shop.yml: services.web.image: `a:${TAG:-1}` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
-    /shop.yml: services.web.labels.a: `$_x` takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.environment.HOME: it takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.environment[0]: it takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.command[2]: it takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.image: it takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
+    /shop.yml: services.web.labels.a: it takes a variable of the environment, and on the manager nobody sets it: write the value out, or `$$` for a dollar sign
     /shop.yml: services.web.env_file: the file is not on the manager: write it as `environment`
     /shop.yml: services.web.env_file: the file is not on the manager: write it as `environment`
     /shop.yml: services.web.volumes: `./data` is a folder of the operator's machine: name one of the nodes, from `/` on
