@@ -81,7 +81,7 @@ fn judge(printed: &str, wanted: usize) -> Check {
     let errors: Vec<&str> = status
         .iter()
         .flat_map(|m| m["Status"]["errors"].as_array().into_iter().flatten())
-        .filter_map(|e| e.as_str())
+        .filter_map(|e| e.as_str().map(str::trim))
         .collect();
     if !errors.is_empty() {
         return Check::Not(format!("a member says {}", errors.join(", ")));

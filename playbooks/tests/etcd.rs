@@ -66,7 +66,7 @@ async fn members_are_counted_and_agree_on_a_leader() {
         said.push_str(&format!("{what}: {}\n", asked(&bench, &step).await));
     }
     insta::assert_snapshot!(said, @"
-    no space left in one: not: a member says memberID:10276657743932975437 alarm:NOSPACE 
+    no space left in one: not: a member says memberID:10276657743932975437 alarm:NOSPACE
     all: true
     all, after a warning: true
     two of three: not: 2 of 3 members answer
