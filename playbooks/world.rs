@@ -137,7 +137,7 @@ pub fn target(host: &Host, machine: &Machine, dir: &Path) -> Result<Target, Sess
     let keys = match &host.ssh.key {
         Some(key) => vec![key.clone()],
         None if own_key => vec![lab_key(dir)],
-        None => default_keys(),
+        None => ready_keys(&home().join(".ssh")),
     };
     if own_key && !lab_key(dir).is_file() {
         return Err(SessionError::Refused {
@@ -179,7 +179,7 @@ fn jump_target(jump: &Jump) -> Target {
         address: jump.address.clone(),
         port: jump.port,
         user: jump.user.clone(),
-        keys: jump.key.clone().map_or_else(default_keys, |key| vec![key]),
+        keys: jump.key.clone().map_or_else(|| ready_keys(&home().join(".ssh")), |key| vec![key]),
         agent: agent(),
         sudo: Become::Nothing,
         jump: None,
@@ -200,9 +200,11 @@ fn agent() -> Option<PathBuf> {
     std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from)
 }
 
-fn default_keys() -> Vec<PathBuf> {
+/// The keys that `ssh` takes from a folder by itself, those left out that need a passphrase: the
+/// agent has them.
+pub(crate) fn ready_keys(folder: &Path) -> Vec<PathBuf> {
     let names = ["id_ed25519", "id_ecdsa", "id_rsa"];
-    names.iter().map(|n| home().join(".ssh").join(n)).filter(|p| ssh::is_ready(p)).collect()
+    names.iter().map(|n| folder.join(n)).filter(|p| ssh::is_ready(p)).collect()
 }
 
 fn known_hosts() -> Vec<PathBuf> {

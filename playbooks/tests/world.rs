@@ -1,8 +1,10 @@
 //! How the real world logs in.
 
 use super::bench::{Bench, LAB};
-use crate::world::{lab_key, target};
+use crate::world::{lab_key, ready_keys, target};
 use providers::{Machine, SessionError, State, ssh};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 fn machine() -> Machine {
     Machine {
@@ -30,4 +32,24 @@ fn a_lab_whose_own_key_is_gone_says_so() {
     let target = target(host, &machine(), &dir).expect("the key is there");
     assert_eq!(target.keys, [lab_key(&dir)]);
     assert_eq!(target.agent, None, "no key of the operator's is offered");
+}
+
+#[test]
+fn of_the_operators_keys_those_are_offered_that_need_no_passphrase() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| folder.path().join(name);
+    assert_eq!(ready_keys(folder.path()), [""; 0].map(PathBuf::from));
+    for name in ["id_rsa", "id_ecdsa", "id_ed25519", "id_other"] {
+        ssh::lab_key(&at(name)).expect("a key");
+    }
+    assert_eq!(ready_keys(folder.path()), ["id_ed25519", "id_ecdsa", "id_rsa"].map(at));
+    std::fs::write(at("id_ecdsa"), "no key").expect("written");
+    let encrypted = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", "hunter2", "-f"])
+        .arg(at("id_ed25519"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("ssh-keygen runs");
+    assert!(encrypted.status.success(), "{encrypted:?}");
+    assert_eq!(ready_keys(folder.path()), [at("id_rsa")]);
 }
