@@ -148,7 +148,10 @@ impl State {
                 let due = if guest.restart_due { "due" } else { "ok" };
                 says(format!("{due}\n{}", guest.daemon_json.clone().unwrap_or_default()))
             }
-            s if s.starts_with("want=''\nfor p in docker.io curl ca-certificates; do\n") => {
+            s if s.starts_with(
+                "want=''\ncommand -v apt-get >/dev/null || { echo 'there is no apt-get here: bp knows Debian and what is made of it'; exit 1; }\nfor p in docker.io curl ca-certificates; do\n",
+            ) =>
+            {
                 match guest.packages {
                     true => says(""),
                     false => Output { code: 1, ..says("docker.io is not installed") },
@@ -237,7 +240,10 @@ impl State {
                 guest.restart_due |= guest.packages;
                 guest.daemon_json = Some(new);
             }
-            s if s.starts_with("set -eu\nexport DEBIAN_FRONTEND=noninteractive\nwant=''\n") => {
+            s if s.starts_with(
+                "set -eu\ncommand -v apt-get >/dev/null || { echo 'there is no apt-get here: bp knows Debian and what is made of it' >&2; exit 1; }\nexport DEBIAN_FRONTEND=noninteractive LC_ALL=C\nwant=''\n",
+            ) =>
+            {
                 guest.packages = true;
                 guest.engine = true;
                 guest.enabled = true;
