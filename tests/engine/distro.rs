@@ -23,6 +23,15 @@ async fn the_engine_of_the_distribution() {
     assert_eq!(host.root.sh("apt-mark showhold"), "docker.io");
     assert_eq!(host.version("docker.io"), has);
 
+    // Cut off between two packages: unpacked, and without what it needs.
+    host.root.sh(
+        "export DEBIAN_FRONTEND=noninteractive; cd /tmp && apt-get -q download docker.io && \
+         apt-get -q -y --allow-change-held-packages remove docker.io containerd runc && \
+         dpkg --unpack docker.io_*.deb && rm docker.io_*.deb",
+    );
+    host.makes("packages", "docker.io is not installed").await;
+    assert_eq!(host.version("docker.io"), has);
+
     host.pin("1.");
     let reason = format!("docker.io is {has}, the blueprint says 1.");
     assert_eq!(host.reason("packages").await, Some(reason));

@@ -6,6 +6,7 @@ use playbooks::event::Events;
 use playbooks::{Check, Cx, Failure, Plan, Step, World, survey};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 const BLUEPRINT: &[u8] = b"
@@ -66,6 +67,17 @@ impl Host {
             let apply = step.apply.as_ref().expect("the step has an apply");
             apply(cx).await.map_err(Failure::from)
         })
+    }
+
+    /// Waits until a process whose command line begins like this runs on the host, while
+    /// something is being done there.
+    pub async fn until_runs(&self, command: &str, doing: &JoinHandle<Result<(), Failure>>) {
+        let end = Instant::now() + Duration::from_secs(300);
+        while !self.root.runs(command) {
+            assert!(!doing.is_finished(), "it ended, and `{command}` did not run");
+            assert!(Instant::now() < end, "no `{command}`");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Applies a step.

@@ -10,7 +10,6 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 
 /// A root file system with process and mount namespaces of its own. Shares the network.
@@ -64,26 +63,15 @@ impl Root {
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
-    /// Starts a script; it goes on when this is dropped.
-    pub fn start(&self, script: &str) -> Child {
-        let mut command = std::process::Command::from(self.inside(script));
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("nsenter")
-    }
-
     /// Ends every process inside, as a power cut does.
     pub fn cut(&self) {
         // The killing shell is among the killed.
         let _ = std::process::Command::from(self.inside("kill -KILL -1")).status();
     }
 
-    /// Waits until a process with these arguments runs inside.
-    pub fn await_process(&self, arguments: &str) {
-        let end = Instant::now() + Duration::from_secs(300);
-        while !self.processes().iter().any(|p| p.starts_with(arguments)) {
-            let now = self.processes();
-            assert!(Instant::now() < end, "no `{arguments}` in {now:#?}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+    /// Whether a process whose command line begins like this runs inside.
+    pub fn runs(&self, command: &str) -> bool {
+        self.processes().iter().any(|p| p.starts_with(command))
     }
 
     /// The arguments of every process that runs inside.
