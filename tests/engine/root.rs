@@ -57,7 +57,7 @@ impl Root {
 
     /// What a script printed that has to succeed.
     pub fn sh(&self, script: &str) -> String {
-        let output = std::process::Command::from(self.inside(script)).output().expect("nsenter");
+        let output = self.inside(script).output().expect("nsenter");
         let err = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "`{script}`: {err}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
@@ -66,7 +66,7 @@ impl Root {
     /// Ends every process inside, as a power cut does.
     pub fn cut(&self) {
         // The killing shell is among the killed.
-        let _ = std::process::Command::from(self.inside("kill -KILL -1")).status();
+        let _ = self.inside("kill -KILL -1").status();
     }
 
     /// Whether a process whose command line begins like this runs inside.
