@@ -28,6 +28,22 @@ pub fn unwell(view: &SwarmView, compose: &Compose) -> Vec<String> {
     compose.services.iter().filter(ill).map(|w| full(compose, w)).collect()
 }
 
+/// Whether a service takes back what it was asked for since then: its definition is the one before
+/// again.
+pub fn rolls_back(view: &SwarmView, compose: &Compose, since: i64) -> bool {
+    compose.services.iter().any(|wanted| {
+        let name = full(compose, wanted);
+        let Some(service) = view.services.iter().find(|s| s.spec.name == name) else {
+            return false;
+        };
+        let Some(status) = &service.update_status else { return false };
+        let began: Result<jiff::Timestamp, _> = status.started_at.parse();
+        status.state.starts_with("rollback")
+            && service.spec.labels.get(SPEC_LABEL) != Some(&wanted.spec)
+            && began.is_ok_and(|began| began.as_second() >= since)
+    })
+}
+
 fn full(compose: &Compose, wanted: &Wanted) -> String {
     format!("{}_{}", compose.name, wanted.name)
 }

@@ -271,6 +271,9 @@ pub struct RestartPolicy {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct UpdateStatus {
+    /// When it began, in RFC 3339, by a manager's clock.
+    #[serde(default)]
+    pub started_at: String,
     /// `updating`, `paused`, `completed`, `rollback_started`, `rollback_paused`, `rollback_completed`.
     #[serde(default)]
     pub state: String,

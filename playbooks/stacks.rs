@@ -112,12 +112,16 @@ pub(crate) async fn remove(cx: &Cx, manager: &str, stack: &str) -> Result<(), Tr
 const GONE: Duration = Duration::from_secs(300);
 
 fn deployed(compose: &Arc<Compose>) -> Step {
-    let (checked, applied) = (compose.clone(), compose.clone());
+    let (checked, applied, shown) = (compose.clone(), compose.clone(), compose.clone());
     Step::lab(
         format!("{} deployed", compose.name),
         "the swarm is asked for what the blueprint says",
     )
-    .within(Duration::from_secs(300))
+    .within(Duration::from_secs(600))
+    .diagnose(move |cx| {
+        let compose = shown.clone();
+        async move { last_words(&cx, &compose).await }
+    })
     .check(move |cx| {
         let compose = checked.clone();
         async move {
@@ -208,7 +212,28 @@ async fn deploy(cx: &Cx, compose: &Compose) -> Result<(), Trouble> {
     ))
     .stdin(Stdin::Bytes(bytes))
     .within(Duration::from_secs(240));
-    cx.ok(&view.manager, cmd).await.map(drop)
+    cx.ok(&view.manager, cmd).await?;
+    taken_back(cx, compose, view.now).await
+}
+
+/// On a slow swarm the definition may be taken back before anybody asks whether it arrived.
+async fn taken_back(cx: &Cx, compose: &Compose, since: i64) -> Result<(), Trouble> {
+    let until = Instant::now() + GONE;
+    loop {
+        let view = cx.fresh().swarm().await.map_err(no_manager)?;
+        if !converge::rolls_back(&view, compose, since) {
+            return Ok(());
+        }
+        if let Check::Failed(failure) = converge::judge(&view, compose) {
+            return Err(failure.into());
+        }
+        if Instant::now() > until {
+            return Err(
+                Failure::new(format!("the stack {} is still rolled back", compose.name)).into()
+            );
+        }
+        tokio::time::sleep(limits::POLL_SLOWEST).await;
+    }
 }
 
 /// All tasks run, or have done their work; an update that was rolled back is a failure.
