@@ -161,9 +161,8 @@ fn etcd(
     hosts: &[&Host],
     context: &mut Context<'_>,
 ) -> StackKind {
-    let takes_tasks =
-        |h: &&&Host| h.role == Role::Manager && h.availability == Availability::Active;
-    let managers: Vec<&&Host> = hosts.iter().filter(takes_tasks).collect();
+    // Whatever their availability: a member stays with its data, and a paused host keeps it.
+    let managers: Vec<&&Host> = hosts.iter().filter(|h| h.role == Role::Manager).collect();
     let most = managers.len().min(5);
     let default = most - usize::from(most > 0 && most.is_multiple_of(2));
     let mut members = default;
@@ -178,11 +177,15 @@ fn etcd(
             );
         } else if members > managers.len() {
             let count = managers.len();
-            let message = format!("{members} members, and {count} managers that take tasks");
+            let message = format!("{members} members, and {count} managers");
             context.error_help(written.at, message, "each member runs on a manager of its own");
         }
-    } else if default == 0 && hosts.iter().any(|h| h.role == Role::Manager) {
-        context.error(name.at, "no manager takes tasks, so etcd has no place");
+    }
+    let drained = |h: &&&&Host| h.availability == Availability::Drain;
+    if let Some(host) = managers.iter().take(members).find(drained) {
+        let message = format!("etcd would have a member on `{}`, which is drained", host.name);
+        let help = "a member stays with its data: keep the host active or paused";
+        context.error_help(name.at, message, help);
     }
     StackKind::Etcd { members: managers.iter().take(members).map(|h| h.name.clone()).collect() }
 }
