@@ -6,7 +6,7 @@ use crate::event::{Event, Sums};
 use crate::limits;
 use crate::lock::{Holder, LeaderLock, LockError};
 use crate::step::{Check, Failure, On, Step, Trouble};
-use crate::survey::{about, check};
+use crate::survey::{about, check, survey};
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use providers::SessionError;
@@ -67,17 +67,23 @@ pub async fn up(
         already: AtomicUsize::new(0),
         failed: AtomicUsize::new(0),
     };
-    let all: Vec<(&Step, &Check)> = steps.iter().zip(found).collect();
-    let same_kind =
-        |a: &(&Step, &Check), b: &(&Step, &Check)| a.0.on != On::Lab && b.0.on != On::Lab;
     // What needs nothing done needs nobody kept out.
     let idle = found.iter().all(|c| *c == Check::True);
-    for segment in all.chunk_by(same_kind) {
+    let mut found = found.to_vec();
+    let mut at = 0;
+    for segment in steps.chunk_by(|a, b| a.on != On::Lab && b.on != On::Lab) {
         if !idle {
             leader.take(cx, me).await?;
         }
+        if going.changed.load(Ordering::Relaxed) && are_mostly_true(&found[at..]) {
+            let rest = survey(&cx.fresh(), &steps[at..]).await;
+            found.splice(at.., rest);
+            going.changed.store(false, Ordering::Relaxed);
+        }
+        let here = segment.iter().zip(&found[at..]);
+        at += segment.len();
         let mut lanes: Vec<(&On, Vec<(&Step, &Check)>)> = Vec::new();
-        for &(step, check) in segment {
+        for (step, check) in here {
             match lanes.iter_mut().find(|(on, _)| *on == &step.on) {
                 Some((_, lane)) => lane.push((step, check)),
                 None => lanes.push((&step.on, vec![(step, check)])),
@@ -100,6 +106,11 @@ pub async fn up(
             ..Sums::default()
         },
     })
+}
+
+/// Whether asking all of them at once again is cheaper than asking each when its turn comes.
+fn are_mostly_true(found: &[Check]) -> bool {
+    2 * found.iter().filter(|c| **c == Check::True).count() > found.len()
 }
 
 impl Going<'_> {
@@ -146,7 +157,7 @@ impl Going<'_> {
 
     /// Makes one step true.
     async fn settle(&self, step: &Step, found: &Check, began: Instant) -> Settled {
-        // As long as nothing was changed, the survey is still right.
+        // As long as nothing was changed since, the survey is still right.
         if !self.changed.load(Ordering::Relaxed) && *found == Check::True {
             return Settled::True;
         }
