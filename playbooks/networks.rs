@@ -130,9 +130,9 @@ fn owner(network: &OverlayNetwork) -> &str {
 pub(crate) fn remove(name: &str) -> String {
     let name = quote(name);
     format!(
-        "docker network rm {name} >/dev/null || exit\n\
+        "( docker network rm {name} >/dev/null || exit\n\
          for i in $(seq 50); do docker network inspect {name} >/dev/null 2>&1 || exit 0; sleep 0.2; done\n\
-         echo 'it is still there after its removal' >&2; exit 1\n"
+         echo 'it is still there after its removal' >&2; exit 1 ) || exit\n"
     )
 }
 

@@ -18,7 +18,7 @@ impl State {
         {
             return Some(self.deploy(host, cmd));
         }
-        if script.starts_with("docker network ") {
+        if script.trim_start_matches("( ").starts_with("docker network ") {
             return self.network(host, script);
         }
         if script == "docker load -q" {
@@ -213,8 +213,9 @@ impl State {
     fn network(&mut self, host: &str, script: &str) -> Option<Output> {
         for part in script.split_inclusive(" >/dev/null") {
             let part = part.trim_start();
+            let part = part.strip_prefix("( ").unwrap_or(part);
             let part = part.strip_prefix("|| exit\nfor i in $(seq 50); do ").unwrap_or(part);
-            let part = part.strip_prefix("2>&1 || exit 0; sleep 0.2; done\necho 'it is still there after its removal' >&2; exit 1\n").unwrap_or(part);
+            let part = part.strip_prefix("2>&1 || exit 0; sleep 0.2; done\necho 'it is still there after its removal' >&2; exit 1 ) || exit\n").unwrap_or(part);
             if part.is_empty() {
                 continue;
             }

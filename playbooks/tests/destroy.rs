@@ -142,7 +142,7 @@ async fn hosts_that_bp_did_not_make_lose_what_bp_made_and_nothing_else() {
     network network lab
     ---
     a$ docker stack rm mine >/dev/null
-    a$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
+    a$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     a$ docker swarm leave --force
     b$ docker swarm leave --force
     provider: remove template template
@@ -188,7 +188,7 @@ async fn a_host_that_does_not_answer_is_listed_and_the_rest_goes() {
     template template
     network network lab
     ---
-    a$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
+    a$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     a$ docker swarm leave --force
     provider: remove template template
     provider: remove network network lab
@@ -214,7 +214,7 @@ async fn a_stack_that_does_not_go_is_listed_and_the_rest_goes() {
     bench.done().await;
     bench.site.changes();
     let why = "Error response from daemon: network web is in use by service x";
-    bench.site.fault("a", "docker network rm web", 1, Fault::Says(1, "", why));
+    bench.site.fault("a", "( docker network rm web", 1, Fault::Says(1, "", why));
     insta::assert_snapshot!(transcript(&bench).await, @"
     stacks, networks and the swarm membership of a (the host stays)
     stacks, networks and the swarm membership of b (the host stays)
@@ -225,7 +225,7 @@ async fn a_stack_that_does_not_go_is_listed_and_the_rest_goes() {
     b$ docker swarm leave --force
     provider: remove template template
     provider: remove network network lab
-    not removed: network web: `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there af…` exited with 1
+    not removed: network web: `( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there …` exited with 1
     Error response from daemon: network web is in use by service x
     removed 4, failed 1
     ");

@@ -54,9 +54,9 @@ async fn exactly_what_changed_is_applied_and_what_left_is_removed() {
     + networks / cache: it is not there
     + stacks / unlisted networks: web left the blueprint
     ---
-    node1$ docker network rm db >/dev/null || exit for i in $(seq 50); do docker network inspect db >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 docker network create --driver overlay --label bp.lab=lab --opt encrypted db >/dev/null
+    node1$ ( docker network rm db >/dev/null || exit for i in $(seq 50); do docker network inspect db >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit docker network create --driver overlay --label bp.lab=lab --opt encrypted db >/dev/null
     node1$ docker network create --driver overlay --label bp.lab=lab cache >/dev/null
-    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
+    node1$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     ---
     applied 3, already true 1, failed 0
     ");
@@ -92,9 +92,9 @@ async fn a_network_in_use_says_what_to_do() {
     insta::assert_snapshot!(bench.transcript().await, @"
     + networks / web: attachable is false, the blueprint says true
     ---
-    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 docker network create --driver overlay --label bp.lab=lab --attachable web >/dev/null
+    node1$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit docker network create --driver overlay --label bp.lab=lab --attachable web >/dev/null
     ---
-    networks / web / : `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there af…` exited with 1
+    networks / web / : `( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there …` exited with 1
     Error response from daemon: network web is in use by task x
     hint: docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`
     ---
@@ -114,12 +114,25 @@ async fn a_network_in_use_that_left_the_blueprint_says_what_to_do() {
     + stacks / unlisted networks: web left the blueprint
     ---
     node1$ docker network create --driver overlay --label bp.lab=lab db >/dev/null
-    node1$ docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1
+    node1$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     ---
-    stacks / unlisted networks / : `docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there af…` exited with 1
+    stacks / unlisted networks / : `( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there …` exited with 1
     Error response from daemon: network web is in use by task x
     hint: docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`
     ---
     applied 1, already true 1, failed 1
     ");
+}
+
+#[test]
+fn what_follows_a_removal_is_run_once_the_network_is_gone() {
+    let run = |inspect: &str| {
+        let docker = format!("docker() {{ [ $2 = rm ] || {inspect}; }}; sleep() {{ :; }}");
+        let script = format!("{docker}\n{}echo made", crate::networks::remove("web"));
+        let output = std::process::Command::new("sh").arg("-c").arg(script).output();
+        let output = output.expect("sh runs");
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    assert_eq!(run("false"), (true, "made\n".to_owned()));
+    assert_eq!(run("true"), (false, String::new()));
 }
