@@ -105,6 +105,10 @@ fn loaded(file: Option<&Path>, json: bool, outside: &dyn Outside) -> Result<Load
 /// Reads the file, one byte more than the language takes at the most: it says what is too long.
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     let fail = |e: io::Error| Error::input(format!("read `{}`: {e}", path.display()));
+    // A pipe would be waited for, a device read for ever.
+    if path.exists() && !path.is_file() {
+        return Err(Error::input(format!("`{}` is no file", path.display())));
+    }
     let mut text = Vec::new();
     let file = std::fs::File::open(path).map_err(fail)?;
     file.take(blueprints::MAX_BYTES as u64 + 1).read_to_end(&mut text).map_err(fail)?;
@@ -140,7 +144,7 @@ fn find(file: Option<&Path>) -> Result<PathBuf, Error> {
         .flatten()
         .filter_map(|entry| entry.ok().map(|e| PathBuf::from(e.file_name())))
         .filter(|path| path.extension().is_some_and(|e| e == "yml" || e == "yaml"))
-        .filter(|path| is_blueprint(path))
+        .filter(|path| path.is_file() && is_blueprint(path))
         .collect();
     found.sort();
     match found.as_slice() {

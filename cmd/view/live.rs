@@ -143,7 +143,7 @@ impl Live {
             text.push_str(&format!("\x1b[{}A\r\x1b[J", self.drawn));
         }
         for line in lines {
-            text.push_str(line);
+            text.push_str(&plain::shown(line));
             text.push('\n');
         }
         let table = self.table(width, height);

@@ -26,7 +26,7 @@ impl Plain {
     pub async fn follow(mut self, mut events: UnboundedReceiver<Event>) {
         while let Some(event) = events.recv().await.filter(|e| !is_end(e)) {
             if let Some(text) = self.text(&event) {
-                line(&text);
+                line(&shown(&text));
             }
         }
     }
@@ -104,6 +104,11 @@ impl Plain {
     }
 }
 
+/// What hosts print may hold escape sequences: a terminal gets none of them.
+pub fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect()
+}
+
 /// A step with its mark and why it is not true.
 pub fn marked(about: &About, mark: &str, reason: &str) -> String {
     let title = title(about);
@@ -152,4 +157,14 @@ pub fn summary(verb: &str, sums: &Sums, seconds: f64) -> String {
         parts.iter().filter_map(|(n, word)| n.map(|n| format!("{n} {word}"))).collect();
     let parts = if parts.is_empty() { "nothing done".to_owned() } else { parts.join(", ") };
     format!("{verb}: {parts}, in {}", clock(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_terminal_gets_no_escapes_of_a_host() {
+        assert_eq!(shown("a\x1b[31m\tb\r\nc\x07 ü"), "a[31m\tb\nc ü");
+    }
 }
