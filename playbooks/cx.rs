@@ -187,7 +187,11 @@ impl Cx {
             _ if existing && matches!(error, SessionError::HostKey { .. }) => {
                 Check::Failed(Trouble::from(error).into())
             }
-            Ok(Some(machine)) if machine.running => Trouble::from(error).into(),
+            Ok(Some(machine))
+                if machine.running && !matches!(error, SessionError::Unreachable(_)) =>
+            {
+                Trouble::from(error).into()
+            }
             _ => Check::Unknown(format!("{host}: {error}")),
         }
     }

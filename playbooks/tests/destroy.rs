@@ -192,7 +192,7 @@ async fn a_host_that_does_not_answer_is_listed_and_the_rest_goes() {
     a$ docker swarm leave --force
     provider: remove template template
     provider: remove network network lab
-    not removed: swarm membership of b: it can't be asked: connection refused: `docker swarm leave` there, if you mean it
+    not removed: swarm membership of b: it can't be asked: b: connection refused: `docker swarm leave` there, if you mean it
     removed 4, failed 1
     ");
     assert!(bench.site.lock().guests["b"].node.is_some(), "it is still a member");

@@ -130,8 +130,8 @@ async fn a_machine_without_an_address_shows_its_console() {
     + machines / network lab: it is not there
     + machines / template: it is not there
     ? machines / address / node1: it has no address yet
-    ? machines / ssh / node1: connection refused
-    ? machines / ready / node1: connection refused
+    ? machines / ssh / node1: node1: connection refused
+    ? machines / ready / node1: node1: connection refused
     ---
     provider: make network lab
     provider: make template
