@@ -17,7 +17,7 @@ pub struct Args {
     /// How many hosts are worked on at once.
     #[arg(long, value_name = "N", default_value_t = run::PARALLEL, value_parser = at_least_one)]
     parallel: usize,
-    /// Do not ask before changing anything.
+    /// Do not ask before changing anything; without a terminal, nothing is asked.
     #[arg(long, short)]
     yes: bool,
 }
