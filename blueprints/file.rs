@@ -3,8 +3,9 @@
 //! Every field is a [`Field`]: what must be there is checked by rules, which can say more.
 
 use crate::field::{Field, List, Map};
+use crate::file_ground::{Base, Dns, Firewall, Volume};
 use crate::lab::{Accel, Availability, CloneKind, Role};
-use crate::units::{LogSize, Net, Size, Time};
+use crate::units::{LogSize, Net, Ports, Size, Time};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -29,8 +30,16 @@ pub(crate) struct Blueprint {
     pub hosts: Field<Map<Host>>,
     /// How to log in to hosts that do not say otherwise.
     pub ssh: Field<Ssh>,
+    /// What every host has before anything else is installed.
+    pub base: Field<Base>,
+    /// Who answers for the lab's names; `/etc/hosts` on every host by default.
+    pub dns: Field<Dns>,
+    /// The hosts' walls; left alone where this is absent.
+    pub firewall: Field<Firewall>,
     /// Docker Engine on the hosts.
     pub engine: Field<Engine>,
+    /// GlusterFS volumes by name.
+    pub gluster: Field<Map<Volume>>,
     /// Docker Swarm.
     pub swarm: Field<Swarm>,
     /// Images that are loaded instead of pulled.
@@ -38,8 +47,8 @@ pub(crate) struct Blueprint {
     /// What runs in the swarm, in the order of deployment.
     pub stacks: Field<List<Stack>>,
     /// The phases of the run, in order, where the built-in order is not wanted: `machines`,
-    /// `engine`, `swarm`, `labels`, `networks`, `images`, `stacks`, or a playbook such as
-    /// `./hardening.yml`.
+    /// `base`, `dns`, `firewall`, `engine`, `gluster`, `swarm`, `labels`, `networks`, `images`,
+    /// `stacks`, or a playbook such as `./hardening.yml`.
     pub phases: Field<List<String>>,
 }
 
@@ -147,6 +156,10 @@ pub(crate) struct Host {
     pub provider: Field<HostProvider>,
     /// How to log in, field by field where it differs from the blueprint's.
     pub ssh: Field<Ssh>,
+    /// The folder of its GlusterFS bricks, such as `/srv/gluster`.
+    pub brick: Field<String>,
+    /// Ports that everybody reaches on it, besides those that roles and stacks need.
+    pub ports: Field<List<Ports>>,
 }
 
 /// Who makes a host.

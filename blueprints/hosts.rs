@@ -83,6 +83,8 @@ fn one(blueprint: &file::Blueprint, file: &file::Host, context: &mut Context<'_>
         }),
         machine: machine(&file.machine, &blueprint.machine),
         ssh: login::merge(&file.ssh, &blueprint.ssh, provider == HostProvider::Libvirt, context),
+        brick: file.brick.get().cloned(),
+        ports: file.ports.items().map(|p| p.value.0).collect(),
     }
 }
 

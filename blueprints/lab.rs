@@ -3,6 +3,7 @@
 //! This is what the other crates know of the language. Every value here is valid;
 //! nothing needs to be checked again.
 
+use crate::ground::{Base, Dns, Firewall, Port, Volume};
 use indexmap::IndexMap;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,16 @@ pub struct Lab {
     pub hosts: Vec<Host>,
     /// The hypervisor, where one is declared.
     pub libvirt: Option<Libvirt>,
+    /// What every host has before anything else is installed.
+    pub base: Base,
+    /// Who answers for the lab's names.
+    pub dns: Dns,
+    /// The hosts' walls; `None`: bp leaves them alone.
+    pub firewall: Option<Firewall>,
     /// Docker Engine on every host that is in the swarm.
     pub engine: Engine,
+    /// GlusterFS volumes, in the order of the file.
+    pub volumes: Vec<Volume>,
     /// The swarm.
     pub swarm: Swarm,
     /// Images that are loaded instead of pulled.
@@ -71,6 +80,10 @@ pub struct Host {
     pub machine: Machine,
     /// How to log in.
     pub ssh: Ssh,
+    /// The folder of its GlusterFS bricks, where it has any.
+    pub brick: Option<String>,
+    /// Ports that everybody reaches on it, besides those that the blueprint opens everywhere.
+    pub ports: Vec<Port>,
 }
 
 /// Where an existing host answers: an address or a name that resolves.
@@ -441,8 +454,16 @@ pub enum Probe {
 pub enum Phase {
     /// Machines made, started, reachable, ready.
     Machines,
+    /// Names, time, kernel settings and packages of every host.
+    Base,
+    /// Names that are answered.
+    Dns,
+    /// The hosts' walls.
+    Firewall,
     /// Docker Engine.
     Engine,
+    /// GlusterFS volumes, mounted.
+    Gluster,
     /// The swarm and its members.
     Swarm,
     /// Node labels and availability.

@@ -2,6 +2,7 @@
 //!
 //! Does no IO: what lies outside the text is asked through [`Outside`].
 
+mod base;
 mod check;
 mod check_hosts;
 mod check_networks;
@@ -10,8 +11,13 @@ mod compose;
 mod context;
 mod de;
 mod diagnostic;
+mod dns;
 mod field;
 mod file;
+mod file_ground;
+mod firewall;
+mod gluster;
+mod ground;
 mod hosts;
 mod lab;
 mod libvirt;
@@ -27,6 +33,7 @@ mod units;
 mod wording;
 
 pub use diagnostic::{Diagnostic, Severity, render};
+pub use ground::*;
 pub use lab::*;
 pub use schema::schema;
 pub use text::MAX_BYTES;
@@ -110,12 +117,17 @@ fn resolve(file: &file::Blueprint, whole: bool, context: &mut Context<'_>) -> La
     let name = file.name.get().cloned().unwrap_or_default();
     let libvirt = libvirt::resolve(file, &name, context);
     let hosts = hosts::resolve(file, context);
+    let base = base::resolve(file, context);
     let engine = swarm::engine(file, context);
     let (swarm, networks) = swarm::swarm(file, context);
     let images = swarm::images(file, context);
     let all: Vec<&Host> = hosts.iter().map(|h| &h.host).collect();
     let stacks = stacks::resolve(file, &all, context);
     let domain = file.domain.get().cloned().unwrap_or_else(|| format!("{name}.internal"));
+    let all: Vec<&Host> = hosts.iter().map(|h| &h.host).collect();
+    let dns = dns::resolve(file, &domain, &all, context);
+    let firewall = firewall::resolve(file, context);
+    let volumes = gluster::resolve(file, &all, context);
     let ssh_key = file.ssh.get().and_then(|ssh| ssh.key.get()).map(|key| context.path(key));
     let phases = phases::resolve(file, context);
     let lab = Lab {
@@ -123,7 +135,11 @@ fn resolve(file: &file::Blueprint, whole: bool, context: &mut Context<'_>) -> La
         domain,
         hosts: hosts.iter().map(|h| h.host.clone()).collect(),
         libvirt,
+        base,
+        dns,
+        firewall,
         engine,
+        volumes,
         swarm,
         images,
         stacks: stacks.iter().map(|s| s.stack.clone()).collect(),

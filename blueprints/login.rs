@@ -39,7 +39,7 @@ fn check_port(port: &Field<u16>, context: &mut Context<'_>) {
     }
 }
 
-fn check_secret(secret: &Spanned<file::Secret>, context: &mut Context<'_>) {
+pub(crate) fn check_secret(secret: &Spanned<file::Secret>, context: &mut Context<'_>) {
     match &secret.value {
         file::Secret::Env(name) => {
             if !context.outside.env_is_set(name) {
@@ -133,7 +133,7 @@ fn resolve_jump(jump: &file::Jump, path: &dyn Fn(&Field<String>) -> Option<PathB
     }
 }
 
-fn source(secret: &file::Secret, context: &Context<'_>) -> Secret {
+pub(crate) fn source(secret: &file::Secret, context: &Context<'_>) -> Secret {
     match secret {
         file::Secret::Env(name) => Secret::Env(name.clone()),
         file::Secret::File(path) => Secret::File(context.path(path)),

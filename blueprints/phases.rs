@@ -11,7 +11,11 @@ use crate::wording::{list, nearest, short};
 /// The built-in phases in their order.
 const PHASES: &[(&str, Phase)] = &[
     ("machines", Phase::Machines),
+    ("base", Phase::Base),
+    ("dns", Phase::Dns),
+    ("firewall", Phase::Firewall),
     ("engine", Phase::Engine),
+    ("gluster", Phase::Gluster),
     ("swarm", Phase::Swarm),
     ("labels", Phase::Labels),
     ("networks", Phase::Networks),
@@ -24,6 +28,14 @@ const MAX_PHASES: usize = 100;
 
 /// A phase that, where both are listed, comes after another; and why.
 const AFTER: &[(Phase, Phase, &str)] = &[
+    (Phase::Base, Phase::Machines, "hosts are set up that are up"),
+    (Phase::Dns, Phase::Machines, "records name addresses of machines that are up"),
+    (Phase::Firewall, Phase::Machines, "walls stand on machines that are up"),
+    (Phase::Gluster, Phase::Machines, "bricks lie on machines that are up"),
+    (Phase::Gluster, Phase::Dns, "peers know each other by name"),
+    (Phase::Gluster, Phase::Firewall, "peers reach each other through the walls"),
+    (Phase::Swarm, Phase::Firewall, "nodes reach each other through the walls"),
+    (Phase::Stacks, Phase::Gluster, "stacks keep their data on the volumes"),
     (Phase::Engine, Phase::Machines, "the engine is installed on machines that are up"),
     (Phase::Swarm, Phase::Machines, "the swarm is made of machines that are up"),
     (Phase::Swarm, Phase::Engine, "the swarm is made of engines"),

@@ -1,5 +1,6 @@
 //! Sizes and durations as people write them.
 
+use crate::ground::{Port, Protocol};
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -11,6 +12,10 @@ pub(crate) struct Size(pub u64);
 /// A span of time: `90s`, `2m`, `1h30m`, `500ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Time(pub Duration);
+
+/// A port or a range of them: `80/tcp`, `5000-5010/udp`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ports(pub Port);
 
 /// The size of a log file as Docker reads it: `10m`, `512k`, `1g`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +73,19 @@ fn log_size(text: &str) -> Option<LogSize> {
     let number = text.strip_suffix(['k', 'm', 'g'])?;
     let right = number.parse::<u32>().is_ok_and(|n| n > 0) && !number.starts_with(['+', '0']);
     right.then(|| LogSize(text.to_owned()))
+}
+
+fn ports(text: &str) -> Option<Ports> {
+    let (numbers, protocol) = text.split_once('/')?;
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => return None,
+    };
+    let port = |text: &str| text.parse::<u16>().ok().filter(|p| *p > 0 && !text.starts_with('+'));
+    let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+    let (first, last) = (port(first)?, port(last)?);
+    (first <= last).then_some(Ports(Port { first, last, protocol }))
 }
 
 /// A type that is written as one word of text.
@@ -134,6 +152,12 @@ word!(
     net,
     "an IPv4 network such as `10.20.30.0/24`",
     r"^[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+/[0-9]+$"
+);
+word!(
+    Ports,
+    ports,
+    "a port such as `443/tcp` or a range such as `5000-5010/udp`",
+    r"^[0-9]+(-[0-9]+)?/(tcp|udp)$"
 );
 
 #[cfg(test)]

@@ -144,6 +144,17 @@ impl Cx {
         round.session.get_or_init(open).await.clone()
     }
 
+    /// A session of its own, beside the one that is open: whether a stranger could log in now.
+    ///
+    /// # Errors
+    /// Why nobody could log in.
+    pub async fn new_session(&self, host: &str) -> Result<Arc<dyn Session>, SessionError> {
+        let unreachable = SessionError::Unreachable;
+        let machine = self.machine(host).await.map_err(unreachable)?;
+        let machine = machine.ok_or_else(|| unreachable("the machine is not there".to_owned()))?;
+        self.run.world.connect(self.known(host).0, &machine).await
+    }
+
     /// The host's session, where one is open already.
     pub async fn open_session(&self, host: &str) -> Option<Arc<dyn Session>> {
         let kept = self.run.sessions.get(host)?.lock().await;

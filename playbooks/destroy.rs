@@ -4,19 +4,29 @@ use crate::cx::Cx;
 use crate::docker::LAB_LABEL;
 use crate::event::{Event, Sums};
 use crate::limits;
-use crate::step::{Check, Failure};
-use crate::{networks, stacks};
+use crate::step::{Check, Failure, Trouble};
+use crate::{dns, firewall, gluster, networks, stacks};
 use blueprints::{Host, HostProvider, Role};
-use futures::future::join_all;
+use futures::future::{BoxFuture, join_all};
 use providers::{Cmd, Owned, OwnedKind, Provider};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Something that a phase made outside the machines that bp removes: on hosts that stay, on servers.
+pub struct Leftover {
+    /// What it is, in words: `records of lab.test`.
+    pub what: String,
+    /// Takes it away, and waits until it is gone. Gone already is success.
+    pub remove: Box<dyn Fn(Cx) -> BoxFuture<'static, Result<(), Trouble>> + Send + Sync>,
+}
+
 /// What a destroy would remove, in its order.
 pub struct Doomed {
     machines: Vec<(Arc<dyn Provider>, Owned)>,
     existing: Vec<Host>,
+    /// What phases left on hosts that stay and on servers, in the order in which it goes.
+    left: Vec<Leftover>,
     /// Hosts in a swarm that does not say that it is the lab's, and why bp thinks so.
     strangers: Vec<(String, String)>,
 }
@@ -24,7 +34,10 @@ pub struct Doomed {
 impl Doomed {
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
-        self.machines.is_empty() && self.existing.is_empty() && self.strangers.is_empty()
+        self.machines.is_empty()
+            && self.existing.is_empty()
+            && self.left.is_empty()
+            && self.strangers.is_empty()
     }
 
     /// Each thing in words.
@@ -32,7 +45,8 @@ impl Doomed {
         let left = self.existing.iter().map(|h| {
             format!("stacks, networks and the swarm membership of {} (the host stays)", h.name)
         });
-        left.chain(self.machines.iter().map(|(_, o)| words(o))).collect()
+        let of_phases = self.left.iter().map(|l| l.what.clone());
+        left.chain(of_phases).chain(self.machines.iter().map(|(_, o)| words(o))).collect()
     }
 }
 
@@ -78,7 +92,10 @@ pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
             Err(why) => strangers.push((host.name.clone(), why)),
         }
     }
-    Ok(Doomed { machines, existing, strangers })
+    let mut left = gluster::leftovers(cx).await?;
+    left.extend(firewall::leftovers(cx).await?);
+    left.extend(dns::leftovers(cx).await?);
+    Ok(Doomed { machines, existing, left, strangers })
 }
 
 /// What a check says of a command that fails and prints nothing.
@@ -128,6 +145,12 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
         for (what, result) in join_all(leave).await {
             count(what, result);
         }
+    }
+    for left in &doomed.left {
+        let removing = (left.remove)(cx.fresh());
+        let result = crate::run::bounded(limits::REMOVE, "the removal", removing).await;
+        let result = result.and_then(|r| r.map_err(Failure::from)).map_err(|f| f.message);
+        count(left.what.clone(), result);
     }
     // Machines before the template they are clones of, that before the network they are on.
     let kinds: BTreeSet<OwnedKind> = doomed.machines.iter().map(|(_, o)| o.kind).collect();

@@ -3,14 +3,18 @@
 //! A [`Plan`] is the ordered list of [`Step`]s. `plan`, `status`, `up`, health and resume are the
 //! same checks: see [`survey`] and [`run`].
 
+mod base;
 mod compose;
 mod converge;
 mod cx;
 pub mod destroy;
+mod dns;
 mod docker;
 mod engine;
 mod etcd;
 pub mod event;
+mod firewall;
+mod gluster;
 mod health;
 mod images;
 pub mod journal;

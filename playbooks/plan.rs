@@ -2,7 +2,10 @@
 
 use crate::cx::World;
 use crate::step::{Failure, Step};
-use crate::{compose, engine, images, labels, machines, networks, runbook, stacks, swarm};
+use crate::{
+    base, compose, dns, engine, firewall, gluster, images, labels, machines, networks, runbook,
+    stacks, swarm,
+};
 use blueprints::{Lab, Phase};
 use serde_json::json;
 use std::path::Path;
@@ -31,7 +34,11 @@ pub fn plan(lab: &Lab, beside: &Path, world: &Arc<dyn World>) -> Result<Plan, Fa
                     providers.flat_map(|p| p.shared().into_iter().map(move |s| (p.clone(), s)));
                 (machines::steps(lab, shared.collect()), Vec::new())
             }
+            Phase::Base => base::steps(lab, beside)?,
+            Phase::Dns => (dns::steps(lab), Vec::new()),
+            Phase::Firewall => (firewall::steps(lab, &stacked), Vec::new()),
             Phase::Engine => engine::steps(lab, beside)?,
+            Phase::Gluster => gluster::steps(lab, beside)?,
             Phase::Swarm => (swarm::steps(lab), Vec::new()),
             Phase::Labels => (labels::steps(lab), Vec::new()),
             Phase::Networks => (networks::steps(lab), Vec::new()),
@@ -55,7 +62,11 @@ pub fn plan(lab: &Lab, beside: &Path, world: &Arc<dyn World>) -> Result<Plan, Fa
 pub fn name(phase: &Phase) -> String {
     match phase {
         Phase::Machines => "machines".to_owned(),
+        Phase::Base => "base".to_owned(),
+        Phase::Dns => "dns".to_owned(),
+        Phase::Firewall => "firewall".to_owned(),
         Phase::Engine => "engine".to_owned(),
+        Phase::Gluster => "gluster".to_owned(),
         Phase::Swarm => "swarm".to_owned(),
         Phase::Labels => "labels".to_owned(),
         Phase::Networks => "networks".to_owned(),

@@ -1,0 +1,19 @@
+//! Phase dns: names that are answered.
+
+use crate::cx::Cx;
+use crate::destroy::Leftover;
+use crate::step::{Failure, Step};
+use blueprints::Lab;
+
+/// The steps of the phase.
+pub fn steps(_lab: &Lab) -> Vec<Step> {
+    Vec::new()
+}
+
+/// What the phase made outside the machines that bp removes: see [`crate::destroy`].
+///
+/// # Errors
+/// When nobody can say what is there.
+pub async fn leftovers(_cx: &Cx) -> Result<Vec<Leftover>, Failure> {
+    Ok(Vec::new())
+}
