@@ -3,6 +3,7 @@
 use crate::cx::Cx;
 use crate::destroy::Leftover;
 use crate::step::{Failure, Step};
+use crate::view::Table;
 use blueprints::Lab;
 
 /// The steps of the phase.
@@ -16,4 +17,9 @@ pub fn steps(_lab: &Lab) -> Vec<Step> {
 /// When nobody can say what is there.
 pub async fn leftovers(_cx: &Cx) -> Result<Vec<Leftover>, Failure> {
     Ok(Vec::new())
+}
+
+/// What `status` shows of it besides its steps.
+pub async fn shown(_cx: &Cx) -> Vec<Table> {
+    Vec::new()
 }

@@ -3,6 +3,7 @@
 use crate::cx::Cx;
 use crate::destroy::Leftover;
 use crate::step::{Failure, Step};
+use crate::view::Table;
 use blueprints::Lab;
 use std::path::Path;
 
@@ -20,4 +21,9 @@ pub fn steps(_lab: &Lab, _beside: &Path) -> Result<(Vec<Step>, Vec<String>), Fai
 /// When nobody can say what is there.
 pub async fn leftovers(_cx: &Cx) -> Result<Vec<Leftover>, Failure> {
     Ok(Vec::new())
+}
+
+/// What `status` shows of it besides its steps.
+pub async fn shown(_cx: &Cx) -> Vec<Table> {
+    Vec::new()
 }

@@ -30,6 +30,7 @@ mod stacks;
 mod step;
 pub mod survey;
 mod swarm;
+pub mod view;
 mod world;
 
 pub use cx::{Cx, World};
