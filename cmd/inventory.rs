@@ -2,9 +2,9 @@
 
 use crate::exit::{Error, Exit};
 use crate::open::{self, Kind};
-use crate::{load, view};
+use crate::{load, ssh, view};
 use blueprints::{Host, Role};
-use providers::Machine;
+use providers::{Machine, quote};
 use serde_json::{Value, json};
 
 /// The arguments of `inventory`.
@@ -47,11 +47,10 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     }
     let format = if json { Format::Json } else { args.format };
     let address = |m: &Machine| m.address.map(|a| a.to_string()).unwrap_or_default();
-    let key = |host: &Host| {
-        host.ssh.key.clone().or_else(|| {
-            let own = playbooks::lab_key(&dir);
-            own.is_file().then_some(own)
-        })
+    let login = |host: &Host, machine: &Machine| {
+        let target = playbooks::target(host, machine, &dir)
+            .map_err(|e| Error::failed(format!("{}: {e}", host.name)))?;
+        Ok::<_, Error>((target.address.clone(), ssh::options(&target, &dir)?))
     };
     match format {
         Format::Hosts => {
@@ -67,28 +66,31 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
         }
         Format::SshConfig => {
             for (host, machine) in &found {
-                view::line(&format!("Host {}\n  HostName {}", host.name, address(machine)));
-                view::line(&format!("  User {}\n  Port {}", host.ssh.user, host.ssh.port));
-                if let Some(key) = key(host) {
-                    view::line(&format!("  IdentityFile {}", key.display()));
+                let (address, options) = login(host, machine)?;
+                view::line(&format!("Host {}\n  HostName {address}", host.name));
+                for (name, value) in options {
+                    view::line(&format!("  {name} {value}"));
                 }
             }
         }
         Format::Ansible => {
-            let hosts: serde_json::Map<String, Value> = found
-                .iter()
-                .map(|(host, machine)| {
-                    let mut vars = json!({
-                        "ansible_host": address(machine),
-                        "ansible_user": host.ssh.user,
-                        "ansible_port": host.ssh.port,
-                    });
-                    if let Some(key) = key(host) {
-                        vars["ansible_ssh_private_key_file"] = json!(key);
-                    }
-                    (host.name.clone(), vars)
-                })
-                .collect();
+            let mut hosts = serde_json::Map::new();
+            for (host, machine) in &found {
+                let (address, options) = login(host, machine)?;
+                let own = |(name, _): &&(&str, String)| !["Port", "User"].contains(name);
+                let args: Vec<String> = options
+                    .iter()
+                    .filter(own)
+                    .map(|(name, value)| format!("-o {}", quote(&format!("{name}={value}"))))
+                    .collect();
+                let vars = json!({
+                    "ansible_host": address,
+                    "ansible_user": host.ssh.user,
+                    "ansible_port": host.ssh.port,
+                    "ansible_ssh_common_args": args.join(" "),
+                });
+                hosts.insert(host.name.clone(), vars);
+            }
             let group = |role: Role| -> Value {
                 let named = found.iter().filter(|(h, _)| h.role == role);
                 named

@@ -4,6 +4,7 @@ use crate::exit::{Error, Exit};
 use crate::load;
 use crate::open::{self, Kind};
 use playbooks::journal::{private_dir, private_file};
+use providers::quote;
 use providers::ssh::{HostKeys, Target};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -44,50 +45,73 @@ pub async fn run(args: &Args) -> Result<Exit, Error> {
     let target = playbooks::target(&host, &machine, &dir)
         .map_err(|e| Error::failed(format!("{}: {e}", host.name)))?;
     let mut command = Command::new("ssh");
-    command.args(options(&target, &dir)?);
+    for (name, value) in options(&target, &dir)? {
+        command.arg("-o").arg(format!("{name}={value}"));
+    }
     command.arg(&target.address).args(&args.command);
     let error = command.exec();
     Err(Error::failed(format!("start `ssh`: {error}"))
         .hint("install the OpenSSH client (Debian: `apt-get install openssh-client`)"))
 }
 
-/// The options that make `ssh` log in as bp does.
-fn options(target: &Target, dir: &Path) -> Result<Vec<String>, Error> {
-    let mut options =
-        vec!["-p".to_owned(), target.port.to_string(), "-l".to_owned(), target.user.clone()];
+/// The options that make `ssh` log in as bp does, as `name value` pairs of its configuration.
+///
+/// # Errors
+/// When the pinned host key can't be written down.
+pub fn options(target: &Target, dir: &Path) -> Result<Vec<(&'static str, String)>, Error> {
+    let mut options = vec![("Port", target.port.to_string()), ("User", target.user.clone())];
     options.extend(keys(target));
     if let HostKeys::Pinned(keys) = &target.host_keys {
-        let path = dir.join("known_hosts");
-        let lines: String = keys.iter().map(|k| format!("{} {k}\n", target.host)).collect();
-        private_dir(dir)
-            .and_then(|()| private_file(&path, &lines))
-            .map_err(|e| Error::failed(format!("write `{}`: {e}", path.display())))?;
-        for option in [
-            format!("UserKnownHostsFile={}", path.display()),
-            "GlobalKnownHostsFile=/dev/null".to_owned(),
-            format!("HostKeyAlias={}", target.host),
-            "StrictHostKeyChecking=yes".to_owned(),
-        ] {
-            options.extend(["-o".to_owned(), option]);
-        }
+        let path = pin(dir, &target.host, keys)?;
+        options.extend([
+            ("UserKnownHostsFile", quoted(&path)),
+            ("GlobalKnownHostsFile", "/dev/null".to_owned()),
+            ("HostKeyAlias", target.host.clone()),
+            ("StrictHostKeyChecking", "yes".to_owned()),
+        ]);
     }
     if let Some(jump) = &target.jump {
-        let keys = keys(jump).join(" ");
+        let keys: String = keys(jump)
+            .iter()
+            .map(|(name, value)| format!("-o {} ", quote(&format!("{name}={value}"))))
+            .collect();
         let through = format!(
-            "ProxyCommand=ssh {keys} -p {} -l {} -W %h:%p {}",
-            jump.port, jump.user, jump.address
+            "ssh {keys}-p {} -l {} -W %h:%p {}",
+            jump.port,
+            quote(&jump.user),
+            quote(&jump.address)
         );
-        options.extend(["-o".to_owned(), through]);
+        options.push(("ProxyCommand", through));
     }
     Ok(options)
 }
 
+/// Writes a host's pinned keys into the lab's known hosts, and says where that is.
+fn pin(dir: &Path, host: &str, keys: &[String]) -> Result<PathBuf, Error> {
+    let path = dir.join("known_hosts");
+    let failed = |e| Error::failed(format!("write `{}`: {e}", path.display()));
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    let others = before.lines().filter(|l| l.split(' ').next() != Some(host));
+    let mut lines: Vec<String> = others.map(str::to_owned).collect();
+    lines.extend(keys.iter().map(|key| format!("{host} {key}")));
+    lines.sort();
+    let text: String = lines.iter().map(|l| format!("{l}\n")).collect();
+    if text != before {
+        private_dir(dir).and_then(|()| private_file(&path, &text)).map_err(failed)?;
+    }
+    Ok(path)
+}
+
 /// The named keys and no others: an agent with many would use the server's patience up.
-fn keys(target: &Target) -> Vec<String> {
-    let named = target.keys.iter().flat_map(|key| ["-i".to_owned(), key.display().to_string()]);
-    let mut keys: Vec<String> = named.collect();
+fn keys(target: &Target) -> Vec<(&'static str, String)> {
+    let mut keys: Vec<_> = target.keys.iter().map(|key| ("IdentityFile", quoted(key))).collect();
     if target.agent.is_none() {
-        keys.extend(["-o".to_owned(), "IdentitiesOnly=yes".to_owned()]);
+        keys.push(("IdentitiesOnly", "yes".to_owned()));
     }
     keys
+}
+
+/// A path as one word of ssh's configuration.
+fn quoted(path: &Path) -> String {
+    format!("\"{}\"", path.display().to_string().replace('%', "%%"))
 }

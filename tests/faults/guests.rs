@@ -136,3 +136,39 @@ fn xorshift(seed: u64) -> u64 {
     }
     x
 }
+
+#[test]
+fn the_inventory_for_ssh_logs_in_with_the_pinned_keys() {
+    let guests = Guests::new(2);
+    let desk = &guests.desk;
+    desk.bp(&["up"]).exits(0);
+    let config = desk.bp(&["inventory", "--format", "ssh-config"]).exits(0).out;
+    fs::write(desk.at("ssh config"), &config).unwrap();
+    // One that is logged in to by bp leaves the others' keys where they are.
+    desk.bp(&["ssh", "node1", "--", "true"]).exits(0);
+    let ssh = |host: &str| {
+        std::process::Command::new("ssh")
+            .args(["-o", "BatchMode=yes", "-F"])
+            .args([desk.at("ssh config").as_os_str(), host.as_ref(), "echo it-works".as_ref()])
+            .output()
+            .unwrap()
+    };
+    for host in ["node1", "node2"] {
+        let output = ssh(host);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "it-works\n", "{output:?}\n{config}");
+    }
+    // Another key than the pinned one is refused, whatever the user's own files say.
+    let known = desk.at(".bp").join(&guests.lab).join("known_hosts");
+    let text = fs::read_to_string(&known).unwrap();
+    fs::write(
+        &known,
+        text.replace(
+            "node2 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI",
+            "node2 ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAX",
+        ),
+    )
+    .unwrap();
+    assert!(!ssh("node2").status.success(), "{config}");
+    let ansible = desk.bp(&["inventory", "--format", "ansible"]).exits(0).out;
+    assert!(ansible.contains("StrictHostKeyChecking=yes"), "{ansible}");
+}

@@ -64,12 +64,12 @@ pub fn own_stacks(lab: &Lab) {
     assert_eq!(back.last()["applied"], 0, "{:?}", back.applied());
 
     // An image that never starts: its bound, its own error, its last words.
-    write(lab, &compose("lab/broken:1", ""), &OWN.replace("own", "ill").replace("3m", "40s"));
+    write(lab, &compose("lab/broken:1", ""), &OWN.replace("own", "ill").replace("3m", "90s"));
     std::fs::rename(lab.dir.join("own.yml"), lab.dir.join("ill.yml")).expect("rename");
     let failed = lab.expect(&["up", "lab.yml", "--yes"], 1);
     says(
         &failed,
-        &["not true within 40 s", "task ill_web.1", "non-zero exit", "last log lines of ill_web"],
+        &["not true within 90 s", "task ill_web.1", "non-zero exit", "last log lines of ill_web"],
     );
     assert!(failed.failures().contains(BROKEN_SAYS), "{}", failed.failures());
 
