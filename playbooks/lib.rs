@@ -4,6 +4,7 @@
 //! same checks: see [`survey`] and [`run`].
 
 mod base;
+mod clocks;
 mod compose;
 mod converge;
 mod cx;

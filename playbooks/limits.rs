@@ -40,6 +40,14 @@ pub(crate) const PACKAGES: Duration = Duration::from_secs(1200);
 /// Joining a swarm: raft, certificates, overlay set-up.
 pub(crate) const JOIN: Duration = Duration::from_secs(300);
 
+/// How far the clocks of two hosts may be apart. etcd warns of peers from one second on
+/// (`prober found high clock drift`); what else depends on time is more patient.
+pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(1);
+
+/// A time service from its start until the clock is right: a name resolved, a few answers of its
+/// servers, and at most two of systemd-timesyncd's shortest pauses (32 s) between attempts.
+pub(crate) const CLOCKS_AGREE: Duration = Duration::from_secs(180);
+
 /// A bound as people write it.
 pub(crate) fn seconds(bound: Duration) -> String {
     match bound.as_secs() {

@@ -5,7 +5,10 @@
 use crate::limits;
 use crate::step::{Failure, Step};
 use blueprints::{Host, Lab, Role};
-use handlebars::Handlebars;
+use handlebars::{
+    Context, Handlebars, Helper, HelperResult, Output, RenderContext, RenderErrorReason,
+};
+use providers::quote;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -52,7 +55,8 @@ fn all() -> String {
 }
 
 /// The playbooks that bp brings, by name.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
+    ("base.yml", include_str!("base.yml")),
     ("engine-distro.yml", include_str!("engine-distro.yml")),
     ("engine-docker-ce.yml", include_str!("engine-docker-ce.yml")),
     ("etcd.yml", include_str!("stacks/etcd.yml")),
@@ -82,7 +86,7 @@ pub fn read_file(path: &Path) -> Result<String, Failure> {
 }
 
 /// The steps of a playbook for the hosts of a lab. `vars` are what its strings may name besides
-/// `lab`, `domain` and `host`.
+/// `lab`, `domain` and `host`; `{{q name}}` fills a value in as words of shell.
 ///
 /// # Errors
 /// When it is no playbook, or a string of it names what does not exist. The message has the place.
@@ -102,7 +106,8 @@ pub fn steps(lab: &Lab, file: &str, text: &str, vars: &Value) -> Result<Vec<Step
             let mut values = vars.clone();
             values["lab"] = json!(lab.name);
             values["domain"] = json!(lab.domain);
-            values["host"] = json!({ "name": host.name, "labels": host.labels });
+            values["host"] =
+                json!({ "name": host.name, "fqdn": lab.fqdn(host), "labels": host.labels });
             let render = |template: &str| render(template, &values).map_err(at);
             let why = if written.why.is_empty() { &playbook.why } else { &written.why };
             let mut step = Step::host(&host.name, render(&written.name)?, render(why)?)
@@ -152,9 +157,34 @@ fn render(template: &str, values: &Value) -> Result<String, String> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
+    engine.register_helper("q", Box::new(words));
     engine
         .render_template(template, values)
         .map_err(|e| format!("{e}").lines().next().unwrap_or_default().to_owned())
+}
+
+/// `{{q value}}`: a value as words of shell that stand for exactly it, a list as one for each entry.
+fn words(
+    helper: &Helper<'_>,
+    _: &Handlebars<'_>,
+    _: &Context,
+    _: &mut RenderContext<'_, '_>,
+    out: &mut dyn Output,
+) -> HelperResult {
+    let value = helper.param(0).ok_or(RenderErrorReason::ParamNotFoundForIndex("q", 0))?;
+    if value.is_value_missing() {
+        let path = value.relative_path().cloned();
+        return Err(RenderErrorReason::MissingVariable(path).into());
+    }
+    let word = |value: &Value| match value {
+        Value::String(text) => quote(text),
+        other => quote(&other.to_string()),
+    };
+    let words = match value.value() {
+        Value::Array(entries) => entries.iter().map(word).collect::<Vec<_>>().join(" "),
+        one => word(one),
+    };
+    Ok(out.write(&words)?)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
