@@ -1,11 +1,10 @@
 //! What every host has: the blueprint's `base`.
 
-use crate::context::Context;
 use crate::file;
 use crate::ground::Base;
 
 /// The blueprint's `base`, or the defaults.
-pub(crate) fn resolve(blueprint: &file::Blueprint, _context: &mut Context<'_>) -> Base {
+pub(crate) fn resolve(blueprint: &file::Blueprint) -> Base {
     let Some(file) = blueprint.base.get() else { return Base::default() };
     Base {
         timezone: file.timezone.get().cloned(),

@@ -1,14 +1,18 @@
 //! The rules that look at the whole: one function per rule.
 
-use crate::check_stacks;
-use crate::context::{Context, is_dns_label, is_dns_name};
+use crate::context::{Context, DOMAIN, is_dns_label, is_domain};
+use crate::diagnostic::Problem;
 use crate::field::Field;
 use crate::file;
 use crate::hosts;
-use crate::lab::Lab;
+use crate::lab::{Lab, Phase};
 use crate::stacks;
 use crate::tree::Span;
-use crate::{check_hosts, check_networks};
+use crate::{
+    check_base, check_dns, check_firewall, check_gluster, check_hosts, check_names, check_networks,
+    check_records,
+    check_stacks,
+};
 
 /// The resolved blueprint beside the file, for the rules.
 pub(crate) struct Plan<'a> {
@@ -39,7 +43,38 @@ const RULES: &[Rule] = &[
     check_networks::overlaps,
     check_networks::docker_pools,
     check_networks::hosts_in_pools,
+    check_networks::servers_in_pools,
     check_networks::duplicates,
+    check_base::timezone,
+    check_base::time_servers,
+    check_base::packages,
+    check_dns::powerdns,
+    check_dns::rfc2136,
+    check_dns::libvirt,
+    check_dns::zone,
+    check_dns::ttls,
+    check_records::names,
+    check_records::twice,
+    check_names::names_of_hosts,
+    check_records::empty,
+    check_names::alone,
+    check_records::addresses,
+    check_records::values_twice,
+    check_records::texts,
+    check_records::services,
+    check_records::targets,
+    check_names::circles,
+    check_names::without_server,
+    check_names::of_libvirt,
+    check_firewall::ports_twice,
+    check_firewall::ports_of_the_swarm,
+    check_firewall::ports_of_stacks,
+    check_firewall::nobody_opens,
+    check_gluster::names,
+    check_gluster::folders,
+    check_gluster::nested,
+    check_gluster::copies,
+    check_gluster::options,
     check_stacks::duplicates,
     check_stacks::deployed,
     check_stacks::images,
@@ -51,6 +86,11 @@ const RULES_ON_THE_WHOLE: &[Rule] = &[
     check_hosts::present,
     check_hosts::managers,
     check_hosts::drained,
+    check_names::lead_somewhere,
+    check_gluster::hosts,
+    check_gluster::bricks,
+    check_gluster::bricks_without_volume,
+    left_out,
     check_stacks::needs,
     check_stacks::health,
     check_stacks::networks,
@@ -98,7 +138,22 @@ fn name(plan: &Plan<'_>, context: &mut Context<'_>) {
 
 /// The domain is a DNS name without a dot at its end.
 fn domain(plan: &Plan<'_>, context: &mut Context<'_>) {
-    let expected = "a DNS domain such as `lab.test`, in lower case and without a dot at its end";
-    let right = |text: &str| is_dns_name(text) && !text.bytes().any(|c| c.is_ascii_uppercase());
-    context.shape(&plan.file.domain, right, expected);
+    context.shape(&plan.file.domain, is_domain, DOMAIN);
+}
+
+/// What is declared is seen to by a phase of the run.
+fn left_out(plan: &Plan<'_>, context: &mut Context<'_>) {
+    let Some(written) = plan.file.phases.given() else { return };
+    let records = plan.file.dns.get().is_some_and(|dns| !dns.records.is_absent());
+    for (declared, what, phase, name) in [
+        (!plan.file.base.is_absent(), "`base`", Phase::Base, "base"),
+        (records, "the `records`", Phase::Dns, "dns"),
+        (!plan.file.firewall.is_absent(), "`firewall`", Phase::Firewall, "firewall"),
+        (!plan.lab.volumes.is_empty(), "`gluster`", Phase::Gluster, "gluster"),
+    ] {
+        if declared && !plan.lab.phases.contains(&phase) {
+            let message = format!("nothing is done about {what}: `phases` leaves out `{name}`");
+            context.problems.push(Problem::warning(written.at, message));
+        }
+    }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// The hosts as they are written: one of each range.
-fn written<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = &'p Written<'p>> {
+pub(crate) fn written<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = &'p Written<'p>> {
     let mut last = None;
     plan.hosts.iter().filter(move |host| last.replace(host.key.at) != Some(host.key.at))
 }

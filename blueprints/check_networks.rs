@@ -3,7 +3,10 @@
 use crate::check::Plan;
 use crate::context::Context;
 use crate::diagnostic::Problem;
+use crate::dns;
+use crate::field::Spanned;
 use crate::file;
+use crate::file_ground::DnsServer;
 use crate::lab::{Address, HostProvider};
 use crate::swarm::MAX_NETWORKS;
 use crate::tree::Span;
@@ -121,11 +124,39 @@ pub(crate) fn hosts_in_pools(plan: &Plan<'_>, context: &mut Context<'_>) {
         else {
             continue;
         };
-        for range in taken.iter().skip_while(|range| range.what == "the subnet") {
-            if range.net.contains(ip) {
-                let message = format!("`{ip}` lies in {} `{}`", range.what, range.net);
-                context.error_help(at.at, message, "containers would get addresses beside it");
-            }
+        in_pools(*ip, at.at, &taken, context);
+    }
+}
+
+/// No server that bp or its hosts ask has such an address.
+pub(crate) fn servers_in_pools(plan: &Plan<'_>, context: &mut Context<'_>) {
+    let taken = taken(plan);
+    let mut servers: Vec<(IpAddr, Span)> = Vec::new();
+    let socket = |text: &Spanned<String>| Some((dns::socket(&text.value)?.ip(), text.at));
+    match plan.file.dns.get().and_then(|dns| dns.server.get()) {
+        Some(DnsServer::PowerDns(pdns)) => {
+            servers.extend(pdns.answers.given().and_then(socket));
+            servers.extend(dns::api_address(pdns).zip(pdns.url.given().map(|url| url.at)));
+        }
+        Some(DnsServer::Rfc2136(update)) => servers.extend(update.server.given().and_then(socket)),
+        _ => {}
+    }
+    for server in plan.file.base.get().into_iter().flat_map(|base| base.time_servers.items()) {
+        servers.extend(server.value.parse().ok().map(|ip| (ip, server.at)));
+    }
+    for (ip, at) in servers {
+        if let IpAddr::V4(ip) = ip {
+            in_pools(ip, at, &taken, context);
+        }
+    }
+}
+
+/// Reports an address that lies where containers get theirs.
+fn in_pools(ip: Ipv4Addr, at: Span, taken: &[Taken], context: &mut Context<'_>) {
+    for range in taken.iter().skip_while(|range| range.what == "the subnet") {
+        if range.net.contains(&ip) && !context.is_full() {
+            let message = format!("`{ip}` lies in {} `{}`", range.what, range.net);
+            context.error_help(at, message, "containers would get addresses beside it");
         }
     }
 }

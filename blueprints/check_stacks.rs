@@ -53,13 +53,20 @@ pub(crate) fn needs(plan: &Plan<'_>, context: &mut Context<'_>) {
 }
 
 /// Reports a name that nothing has.
-fn unknown(name: &Spanned<String>, what: &str, known: &[&str], context: &mut Context<'_>) {
+pub(crate) fn unknown(
+    name: &Spanned<String>,
+    what: &str,
+    known: &[&str],
+    context: &mut Context<'_>,
+) {
     if context.is_full() {
         return;
     }
     let mut problem =
         Problem::error(name.at, format!("no {what} is called `{}`", short(&name.value)));
-    match nearest(&name.value, known) {
+    // Where so much is wrong, comparing every word with all others only costs time.
+    let near = if context.problems.len() < 100 { nearest(&name.value, known) } else { None };
+    match near {
         Some(word) => problem.label = Some(format!("did you mean `{word}`?")),
         None if known.is_empty() => {}
         None => {

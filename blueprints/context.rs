@@ -2,7 +2,7 @@
 
 use crate::Outside;
 use crate::diagnostic::{Lines, Problem};
-use crate::field::Field;
+use crate::field::{Field, Spanned};
 use crate::tree::Span;
 use crate::units::Net;
 use ipnet::Ipv4Net;
@@ -83,9 +83,14 @@ impl<'a> Context<'a> {
 
     /// Reports a text that is not of the shape it must have.
     pub fn shape(&mut self, field: &Field<String>, right: fn(&str) -> bool, expected: &str) {
-        if let Some(text) = field.given()
-            && !right(&text.value)
-        {
+        if let Some(text) = field.given() {
+            self.shape_of(text, right, expected);
+        }
+    }
+
+    /// Reports one text, such as an item of a list, that is not of the shape it must have.
+    pub fn shape_of(&mut self, text: &Spanned<String>, right: fn(&str) -> bool, expected: &str) {
+        if !right(&text.value) {
             let found = crate::wording::short(&text.value);
             self.error(text.at, format!("expected {expected}, found `{found}`"));
         }
@@ -115,6 +120,20 @@ pub(crate) fn is_dns_label(text: &str) -> bool {
 /// A DNS name: labels with dots between, at most 253 characters.
 pub(crate) fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(|label| is_dns_label(&label.to_ascii_lowercase()))
+}
+
+/// A DNS domain as blueprints write it: in lower case, without a dot at its end.
+pub(crate) fn is_domain(text: &str) -> bool {
+    is_dns_name(text) && !text.bytes().any(|c| c.is_ascii_uppercase())
+}
+
+/// What is said of a text that is not [`is_domain`].
+pub(crate) const DOMAIN: &str =
+    "a DNS domain such as `lab.test`, in lower case and without a dot at its end";
+
+/// Whether a name is a domain itself or lies below it.
+pub(crate) fn lies_in(name: &str, domain: &str) -> bool {
+    name.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
 /// An http or https URL with a host and, if it names one, a valid port.
@@ -171,4 +190,36 @@ pub(crate) fn is_fingerprint(text: &str) -> bool {
         hash.len() == 43
             && hash.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/')
     })
+}
+
+/// Debian's rule for the names of packages; suites keep it too.
+pub(crate) fn is_package(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"+-.".contains(&c);
+    text.len() >= 2
+        && text.bytes().all(inner)
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+}
+
+/// An absolute folder that means the same to a shell, to fstab and to GlusterFS: nothing to
+/// quote, no way up, and not the root. A slash at its end is taken.
+pub(crate) fn is_folder(text: &str) -> bool {
+    let inner = |c: u8| c.is_ascii_alphanumeric() || b"._-+@".contains(&c);
+    let part = |part: &str| {
+        !part.is_empty()
+            && part != "."
+            && part != ".."
+            && !part.starts_with('-')
+            && part.bytes().all(inner)
+    };
+    let path = text.strip_suffix('/').unwrap_or(text);
+    text.len() <= 255 && path.strip_prefix('/').is_some_and(|path| path.split('/').all(part))
+}
+
+/// What is said of a text that is not [`is_folder`].
+pub(crate) const FOLDER: &str =
+    "an absolute folder such as `/srv/docker`, of letters, digits, `.`, `_`, `-`, `+` and `@`";
+
+/// The folder as it is resolved: without a slash at its end.
+pub(crate) fn folder(text: &str) -> Option<String> {
+    is_folder(text).then(|| text.strip_suffix('/').unwrap_or(text).to_owned())
 }

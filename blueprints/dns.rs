@@ -3,11 +3,12 @@
 use crate::context::Context;
 use crate::field::{Field, Spanned};
 use crate::file;
-use crate::file_ground::{DnsServer as Server, Record as WrittenRecord};
+use crate::file_ground::{DnsServer as Server, PowerDns, Record as WrittenRecord};
 use crate::ground::{AddressOf, Dns, DnsServer, Record, RecordData, Srv, TsigKey};
 use crate::lab::{Host, Secret};
 use crate::login;
 use crate::units::Time;
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Seconds that an answer may be kept, where nobody says otherwise.
@@ -28,8 +29,9 @@ pub(crate) fn resolve(
     let server = server(&file.server, domain, context);
     let zone = server.zone().unwrap_or(domain).to_owned();
     let ttl = seconds(&file.ttl).unwrap_or(TTL);
+    let hosts: HashSet<&str> = hosts.iter().map(|h| h.name.as_str()).collect();
     let records = file.records.entries();
-    let records = records.map(|(name, r)| record(&name.value, &r.value, &zone, ttl, hosts));
+    let records = records.map(|(name, r)| record(&name.value, &r.value, &zone, ttl, &hosts));
     Dns { records: records.collect(), server, ttl }
 }
 
@@ -43,10 +45,13 @@ fn server(server: &Field<Server>, domain: &str, context: &mut Context<'_>) -> Dn
         None | Some(Server::Hosts(_)) => DnsServer::Hosts,
         Some(Server::Libvirt(_)) => DnsServer::Libvirt,
         Some(Server::PowerDns(pdns)) => DnsServer::PowerDns {
-            url: pdns.url.get().cloned().unwrap_or_default(),
+            url: pdns.url.get().map_or("", |url| url.trim_end_matches('/')).to_owned(),
             api_key: secret(&pdns.api_key, context),
             zone: zone(&pdns.zone),
-            answers: pdns.answers.get().and_then(|a| socket(a)),
+            answers: match pdns.answers.get() {
+                Some(answers) => socket(answers),
+                None => api_address(pdns).map(|ip| SocketAddr::new(ip, 53)),
+            },
         },
         Some(Server::Rfc2136(update)) => {
             let empty = crate::file_ground::TsigKey::default();
@@ -55,7 +60,7 @@ fn server(server: &Field<Server>, domain: &str, context: &mut Context<'_>) -> Dn
                 server: update.server.get().and_then(|a| socket(a)).unwrap_or(NOWHERE),
                 zone: zone(&update.zone),
                 key: TsigKey {
-                    name: key.name.get().cloned().unwrap_or_default(),
+                    name: whole(key.name.get().map_or("", String::as_str), ""),
                     algorithm: key.algorithm.get().copied().unwrap_or_default(),
                     secret: secret(&key.secret, context),
                 },
@@ -76,18 +81,35 @@ fn secret(secret: &Field<file::Secret>, context: &mut Context<'_>) -> Secret {
 }
 
 /// An address, with a port where that is not 53.
-fn socket(text: &str) -> Option<SocketAddr> {
+pub(crate) fn socket(text: &str) -> Option<SocketAddr> {
     let alone = || text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
-    text.parse().ok().or_else(alone)
+    let socket = text.parse().ok().or_else(alone);
+    socket.filter(|s| s.port() > 0 && !s.ip().is_unspecified())
 }
 
-fn record(name: &str, file: &WrittenRecord, zone: &str, ttl: u32, hosts: &[&Host]) -> Record {
+/// The address of a PowerDNS's API, where its URL names no name instead.
+pub(crate) fn api_address(pdns: &PowerDns) -> Option<IpAddr> {
+    let (_, rest) = pdns.url.get()?.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next()?.parse().ok(),
+        None => authority.split(':').next()?.parse().ok(),
+    }
+}
+
+fn record(
+    name: &str,
+    file: &WrittenRecord,
+    zone: &str,
+    ttl: u32,
+    hosts: &HashSet<&str>,
+) -> Record {
     let addresses = |list: &Field<crate::field::List<String>>| {
         let of = |word: &Spanned<String>| match word.value.parse() {
             Ok(ip) => Some(AddressOf::Ip(ip)),
             Err(_) => {
-                let host = hosts.iter().find(|h| h.name == word.value)?;
-                Some(AddressOf::Host(host.name.clone()))
+                let host = hosts.get(word.value.as_str())?;
+                Some(AddressOf::Host((*host).to_owned()))
             }
         };
         list.items().filter_map(of).collect::<Vec<_>>()
@@ -119,10 +141,11 @@ fn record(name: &str, file: &WrittenRecord, zone: &str, ttl: u32, hosts: &[&Host
 
 /// A whole name of what may be written in short: what has a dot is whole, what has none lies in
 /// the zone, and `@` is the zone itself.
-fn whole(name: &str, zone: &str) -> String {
+pub(crate) fn whole(name: &str, zone: &str) -> String {
     let name = name.to_ascii_lowercase();
     match name.strip_suffix('.') {
         Some(whole) => whole.to_owned(),
+        None if zone.is_empty() => name,
         None if name == "@" => zone.to_owned(),
         None if name == zone || name.ends_with(&format!(".{zone}")) => name,
         None if name.contains('.') && !name.starts_with('_') && !name.starts_with('*') => name,

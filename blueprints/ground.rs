@@ -1,8 +1,9 @@
 //! The resolved ground under the swarm: base of the hosts, DNS, firewall, GlusterFS.
 
-use crate::lab::{Host, Lab, Secret};
+use crate::lab::{Host, Lab, Role, Secret};
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 
 /// What every host has before anything else is installed.
@@ -42,7 +43,7 @@ pub enum DnsServer {
         api_key: Secret,
         /// The zone, without a dot at its end; made where it is absent.
         zone: String,
-        /// Where it answers DNS; by default the API's host, port 53.
+        /// Where it answers DNS: always given here, by the blueprint or as the URL's host, port 53.
         answers: Option<SocketAddr>,
     },
     /// A server that takes dynamic updates (RFC 2136) signed with TSIG: BIND, Knot.
@@ -262,17 +263,21 @@ impl Lab {
 
     /// The hosts that hold a brick of some volume, in the order of the file.
     pub fn brick_hosts(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.iter().filter(|host| {
-            self.volumes.iter().any(|v| v.bricks.iter().any(|b| b.host == host.name))
-        })
+        let bricks = self.with_bricks();
+        self.hosts.iter().filter(move |host| bricks.contains(host.name.as_str()))
     }
 
     /// The hosts that mount volumes: the nodes of the swarm and those with a brick.
     pub fn mount_hosts(&self) -> impl Iterator<Item = &Host> {
         let any = !self.volumes.is_empty();
+        let bricks = self.with_bricks();
         self.hosts.iter().filter(move |host| {
-            any && (host.role != crate::lab::Role::None
-                || self.brick_hosts().any(|b| b.name == host.name))
+            any && (host.role != Role::None || bricks.contains(host.name.as_str()))
         })
+    }
+
+    /// The names of the hosts that hold a brick of some volume.
+    fn with_bricks(&self) -> HashSet<&str> {
+        self.volumes.iter().flat_map(|v| &v.bricks).map(|brick| brick.host.as_str()).collect()
     }
 }

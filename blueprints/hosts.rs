@@ -1,6 +1,6 @@
 //! The hosts: ranges expanded, defaults merged.
 
-use crate::context::{Context, is_dns_label};
+use crate::context::{self, Context, is_dns_label};
 use crate::field::{Field, Spanned};
 use crate::lab::{Address, Host, HostProvider, Machine, Role};
 use crate::ranges::{self, MAX_HOSTS};
@@ -19,6 +19,9 @@ pub(crate) struct Written<'a> {
 
 /// More labels than any node needs; each host of a range has its own copy.
 pub(crate) const MAX_LABELS: usize = 64;
+
+/// More ports than any host opens one by one; each host of a range has its own copy.
+pub(crate) const MAX_PORTS: usize = 64;
 
 const GIB: u64 = 1 << 30;
 
@@ -83,8 +86,8 @@ fn one(blueprint: &file::Blueprint, file: &file::Host, context: &mut Context<'_>
         }),
         machine: machine(&file.machine, &blueprint.machine),
         ssh: login::merge(&file.ssh, &blueprint.ssh, provider == HostProvider::Libvirt, context),
-        brick: file.brick.get().cloned(),
-        ports: file.ports.items().map(|p| p.value.0).collect(),
+        brick: file.brick.get().and_then(|folder| context::folder(folder)),
+        ports: file.ports.items().take(MAX_PORTS).map(|p| p.value.0).collect(),
     }
 }
 

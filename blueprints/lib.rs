@@ -4,8 +4,14 @@
 
 mod base;
 mod check;
+mod check_base;
+mod check_dns;
+mod check_firewall;
+mod check_gluster;
 mod check_hosts;
+mod check_names;
 mod check_networks;
+mod check_records;
 mod check_stacks;
 mod compose;
 mod context;
@@ -117,16 +123,15 @@ fn resolve(file: &file::Blueprint, whole: bool, context: &mut Context<'_>) -> La
     let name = file.name.get().cloned().unwrap_or_default();
     let libvirt = libvirt::resolve(file, &name, context);
     let hosts = hosts::resolve(file, context);
-    let base = base::resolve(file, context);
+    let base = base::resolve(file);
     let engine = swarm::engine(file, context);
     let (swarm, networks) = swarm::swarm(file, context);
     let images = swarm::images(file, context);
     let all: Vec<&Host> = hosts.iter().map(|h| &h.host).collect();
     let stacks = stacks::resolve(file, &all, context);
     let domain = file.domain.get().cloned().unwrap_or_else(|| format!("{name}.internal"));
-    let all: Vec<&Host> = hosts.iter().map(|h| &h.host).collect();
     let dns = dns::resolve(file, &domain, &all, context);
-    let firewall = firewall::resolve(file, context);
+    let firewall = firewall::resolve(file);
     let volumes = gluster::resolve(file, &all, context);
     let ssh_key = file.ssh.get().and_then(|ssh| ssh.key.get()).map(|key| context.path(key));
     let phases = phases::resolve(file, context);

@@ -1,7 +1,6 @@
 //! The libvirt hypervisor and the template of its machines.
 
-use crate::context::{Context, is_plain_name, is_url};
-use crate::diagnostic::Problem;
+use crate::context::{Context, is_package, is_plain_name, is_url};
 use crate::field::{Field, Spanned};
 use crate::file;
 use crate::lab::{Bootstrap, Libvirt, Template};
@@ -150,22 +149,12 @@ fn resolve_bootstrap(
     }
     context.shape(&file.suite, is_package, "a suite such as `trixie`");
     context.shape(&file.mirror, is_url, "an http or https URL");
-    for package in file.packages.items().filter(|p| !is_package(&p.value)) {
-        let found = crate::wording::short(&package.value);
-        let message = format!("expected the name of a package, found `{found}`");
-        context.problems.push(Problem::error(package.at, message));
+    for package in file.packages.items() {
+        context.shape_of(package, is_package, "the name of a package");
     }
     Some(Template::Bootstrap(Bootstrap {
         suite: file.suite.get()?.clone(),
         mirror: file.mirror.get().cloned(),
         packages: file.packages.items().map(|p| p.value.clone()).collect(),
     }))
-}
-
-/// Debian's rule for package names; suites keep it too.
-fn is_package(text: &str) -> bool {
-    let inner = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"+-.".contains(&c);
-    text.len() >= 2
-        && text.bytes().all(inner)
-        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
 }

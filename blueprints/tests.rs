@@ -361,7 +361,7 @@ fn long_texts_are_refused() {
 fn the_schema_is_of_the_same_fields() {
     let schema = schema();
     let keys: Vec<&String> = schema["properties"].as_object().expect("an object").keys().collect();
-    insta::assert_snapshot!(format!("{keys:?}"), @r#"["version", "name", "domain", "provider", "machine", "hosts", "ssh", "engine", "swarm", "images", "stacks", "phases"]"#);
+    insta::assert_snapshot!(format!("{keys:?}"), @r#"["version", "name", "domain", "provider", "machine", "hosts", "ssh", "base", "dns", "firewall", "engine", "gluster", "swarm", "images", "stacks", "phases"]"#);
     insta::assert_snapshot!(schema["required"], @r#"["version","name","hosts"]"#);
     let mut maps = 0;
     let mut look = vec![&schema];
