@@ -145,7 +145,7 @@ fn select<'a>(lab: &'a Lab, on: &str) -> Result<Vec<&'a Host>, String> {
 }
 
 /// Fills a string's variables in. Missing ones are an error, and so are blocks.
-fn render(template: &str, values: &Value) -> Result<String, String> {
+pub(crate) fn render(template: &str, values: &Value) -> Result<String, String> {
     let opens = |(at, _): (usize, &str)| {
         template[at..].trim_start_matches(|c: char| "{~".contains(c) || c.is_whitespace())
     };

@@ -1,5 +1,7 @@
 //! Tests of the crate on strict fakes: what a fake does not know fails the test.
 
+mod base;
+mod base_host;
 mod bench;
 mod bounds;
 mod commands;

@@ -1,5 +1,6 @@
 //! A lab on fakes: read from a blueprint, surveyed and run as `bp` does it.
 
+use super::base_host::Ground;
 use super::fake::{Guest, Site};
 use crate::cx::{Cx, World};
 use crate::event::{Event, Events, Mark, Sums, line};
@@ -106,6 +107,7 @@ impl Bench {
             self.site.guest(&host.name, |g: &mut Guest| {
                 (g.machine, g.running) = (Some(Is::Right), true);
                 (g.packages, g.engine, g.enabled) = (true, true, true);
+                g.ground = Ground::done();
                 g.daemon_json = Some(wants.to_owned());
             });
         }

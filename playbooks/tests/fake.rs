@@ -1,6 +1,7 @@
 //! The world outside: hosts that answer what they are asked for, and fail the test where they do not
 //! know the question.
 
+use super::base_host::Ground;
 use super::docker::Swarm;
 use super::hypervisor::FakeProvider;
 use crate::cx::World;
@@ -30,6 +31,8 @@ pub struct Guest {
     pub running: bool,
     pub up_at: Instant,
     pub address: String,
+    /// What phase base makes.
+    pub ground: Ground,
     /// What cloud-init says.
     pub cloud_init: &'static str,
     pub packages: bool,
@@ -64,6 +67,7 @@ impl Guest {
             running: false,
             up_at: Instant::now(),
             address: format!("10.20.30.{}", 10 + number),
+            ground: Ground::default(),
             cloud_init: "done",
             packages: false,
             engine: false,

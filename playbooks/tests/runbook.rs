@@ -1,7 +1,7 @@
 //! YAML playbooks.
 
 use super::bench::{Bench, LAB};
-use crate::runbook::{built_in, steps};
+use crate::runbook::{built_in, render, steps};
 use crate::step::{CheckBy, Step};
 use serde_json::json;
 use std::time::Duration;
@@ -210,6 +210,24 @@ fn a_value_does_not_change_the_structure() {
     let value = "x\n  - name: more\n    check: 'true'";
     let steps = steps(&lab, "my.yml", &text, &json!({ "v": value })).expect("a playbook");
     assert_eq!(steps.len(), 5);
+}
+
+#[test]
+fn quoted_values_are_words_of_shell_whatever_they_hold() {
+    let evil = "it's; $(echo run) `echo run` \"\\ \n{{v}}";
+    let values = json!({ "v": evil, "list": ["one", evil, ""], "none": [], "number": 7 });
+    let shell = |template: &str| {
+        let script = render(template, &values).expect("rendered");
+        let out = std::process::Command::new("sh").args(["-c", &script]).output();
+        String::from_utf8(out.expect("sh runs").stdout).expect("text")
+    };
+    assert_eq!(shell("printf '<%s>' {{q v}}"), format!("<{evil}>"));
+    assert_eq!(shell("printf '<%s>' {{q list}}"), format!("<one><{evil}><>"));
+    assert_eq!(shell("set -- {{q none}}; echo $#"), "0\n");
+    assert_eq!(shell("v={{q number}}; echo $v"), "7\n");
+    for wrong in ["{{q nope}}", "{{q host.name}}", "{{q}}"] {
+        assert!(render(wrong, &values).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl State {
         if is_docker(script) && !self.guests[host].packages {
             return Some(fails(127, "sh: 1: docker: not found"));
         }
-        if let Some(answer) = self.look(host, script) {
+        if let Some(answer) = self.ground(host, script).or_else(|| self.look(host, script)) {
             return Some(answer);
         }
         let guest = &self.guests[host];
@@ -187,6 +187,9 @@ impl State {
         let script = cmd.script.as_str();
         if is_docker(script) && !self.guests[host].engine {
             return Some(fails(1, "Cannot connect to the Docker daemon"));
+        }
+        if let (Some(answer), Stdin::Empty) = (self.till(host, script), &cmd.stdin) {
+            return Some(answer);
         }
         if let Some(answer) = self.act(host, cmd) {
             return Some(answer);

@@ -1,5 +1,6 @@
 //! The whole way on fakes: from nothing to a swarm with a healthy etcd, and what comes after.
 
+use super::base_host::Ground;
 use super::bench::{Bench, LAB};
 use super::fake::Fault;
 use super::images::archive;
@@ -43,6 +44,21 @@ async fn from_nothing_to_a_healthy_etcd_and_a_second_run_applies_nothing() {
     provider: start worker1
     provider: create worker2
     provider: start worker2
+    node1$ set -eu # The one that is there: two of them would fight over the clock. for uni…
+    node2$ set -eu # The one that is there: two of them would fight over the clock. for uni…
+    node3$ set -eu # The one that is there: two of them would fight over the clock. for uni…
+    worker1$ set -eu # The one that is there: two of them would fight over the clock. for uni…
+    worker2$ set -eu # The one that is there: two of them would fight over the clock. for uni…
+    node1$ set -eu modules='overlay br_netfilter vxlan ip_vs ip_vs_rr' for module in $modules; do modprobe $module; done mkdir -p /etc/modules-load.d printf '%s\n' $modules >/etc/modules-load.d/bp.conf.new chmod 0644 /etc/modules-load.d/bp.conf.new mv -f /etc/modules-load.d/bp.conf.new /etc/modules-load.d/bp.conf
+    node2$ set -eu modules='overlay br_netfilter vxlan ip_vs ip_vs_rr' for module in $modules; do modprobe $module; done mkdir -p /etc/modules-load.d printf '%s\n' $modules >/etc/modules-load.d/bp.conf.new chmod 0644 /etc/modules-load.d/bp.conf.new mv -f /etc/modules-load.d/bp.conf.new /etc/modules-load.d/bp.conf
+    node3$ set -eu modules='overlay br_netfilter vxlan ip_vs ip_vs_rr' for module in $modules; do modprobe $module; done mkdir -p /etc/modules-load.d printf '%s\n' $modules >/etc/modules-load.d/bp.conf.new chmod 0644 /etc/modules-load.d/bp.conf.new mv -f /etc/modules-load.d/bp.conf.new /etc/modules-load.d/bp.conf
+    worker1$ set -eu modules='overlay br_netfilter vxlan ip_vs ip_vs_rr' for module in $modules; do modprobe $module; done mkdir -p /etc/modules-load.d printf '%s\n' $modules >/etc/modules-load.d/bp.conf.new chmod 0644 /etc/modules-load.d/bp.conf.new mv -f /etc/modules-load.d/bp.conf.new /etc/modules-load.d/bp.conf
+    worker2$ set -eu modules='overlay br_netfilter vxlan ip_vs ip_vs_rr' for module in $modules; do modprobe $module; done mkdir -p /etc/modules-load.d printf '%s\n' $modules >/etc/modules-load.d/bp.conf.new chmod 0644 /etc/modules-load.d/bp.conf.new mv -f /etc/modules-load.d/bp.conf.new /etc/modules-load.d/bp.conf
+    node1$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
+    node2$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
+    node3$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
+    worker1$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
+    worker2$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
     node1$ mkdir -p /etc/docker
     node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
     node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
@@ -112,7 +128,11 @@ async fn a_run_that_was_asked_to_stop_anywhere_is_continued() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_lost_in_any_command_is_continued() {
     let commands = [
-        "set -eu\nexport DEBIAN_FRONTEND",
+        "set -eu\n# The one that is there",
+        "set -eu\nmodules=",
+        "set -eu\nsettings=",
+        "date +%s.%N",
+        "set -eu\ncommand -v apt-get",
         "mkdir -p /etc/docker",
         "set -eu; umask 077",
         "[ -e /etc/docker/.bp-restart-due ] || exit 0",
@@ -151,6 +171,15 @@ async fn a_machine_that_was_cut_off_comes_back() {
     ? machines / address / node2: it has no address yet
     ? machines / ssh / node2: node2: the machine is not running
     ? machines / ready / node2: node2: the machine is not running
+    ? base / host name / node2: node2: the machine is not running
+    ? base / whole name / node2: node2: the machine is not running
+    ? base / time service / node2: node2: the machine is not running
+    ? base / time servers / node2: node2: the machine is not running
+    ? base / packages / node2: node2: the machine is not running
+    ? base / time zone / node2: node2: the machine is not running
+    ? base / kernel modules / node2: node2: the machine is not running
+    ? base / kernel settings / node2: node2: the machine is not running
+    ? base / clocks: node2: the machine is not running
     ? engine / daemon.json / node2: node2: the machine is not running
     ? engine / packages / node2: node2: the machine is not running
     ? engine / engine / node2: node2: the machine is not running
@@ -174,13 +203,16 @@ async fn a_machine_that_was_lost_is_made_anew_in_its_place() {
     bench.site.guest("node2", |g| {
         (g.machine, g.node) = (None, None);
         (g.packages, g.engine, g.enabled, g.etcd_folder) = (false, false, false, false);
-        (g.daemon_json, g.images) = (None, Default::default());
+        (g.daemon_json, g.images, g.ground) = (None, Default::default(), Ground::default());
         g.engine_id = "ENGINE-anew".to_owned();
     });
     bench.done().await;
     insta::assert_snapshot!(bench.site.changes(), @r#"
     provider: create node2
     provider: start node2
+    node2$ set -eu # The one that is there: two of them would fight over the clock. for uni…
+    node2$ set -eu modules='overlay br_netfilter vxlan ip_vs ip_vs_rr' for module in $modules; do modprobe $module; done mkdir -p /etc/modules-load.d printf '%s\n' $modules >/etc/modules-load.d/bp.conf.new chmod 0644 /etc/modules-load.d/bp.conf.new mv -f /etc/modules-load.d/bp.conf.new /etc/modules-load.d/bp.conf
+    node2$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
     node2$ mkdir -p /etc/docker
     node2$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
     node2$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
@@ -211,9 +243,9 @@ async fn a_run_with_nothing_to_do_asks_each_host_little() {
     bench.done().await;
     let before = bench.site.lock().asked;
     bench.plan().await;
-    // Five hosts: their shell checks, cloud-init, daemon.json, machine id and engine; one view of
-    // the swarm; etcd's members once, and its key on each of three.
-    assert_eq!(bench.site.lock().asked - before, 5 * 5 + 1 + 1 + 3);
+    // Five hosts: their shell checks, cloud-init, clock, daemon.json, machine id and engine; one
+    // view of the swarm; etcd's members once, and its key on each of three.
+    assert_eq!(bench.site.lock().asked - before, 5 * 6 + 1 + 1 + 3);
 }
 
 #[tokio::test(start_paused = true)]
