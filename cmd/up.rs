@@ -17,6 +17,9 @@ pub struct Args {
     /// How many hosts are worked on at once.
     #[arg(long, value_name = "N", default_value_t = run::PARALLEL, value_parser = at_least_one)]
     parallel: usize,
+    /// Wipe bricks that belonged to GlusterFS volumes that are gone, with all that lies on them.
+    #[arg(long)]
+    wipe_bricks: bool,
     /// Do not ask before changing anything; without a terminal, nothing is asked.
     #[arg(long, short)]
     yes: bool,
@@ -33,6 +36,7 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let loaded = load::blueprint(args.file.file.as_deref(), json)?;
     let mut run = open::lab(loaded, "up", Kind::Writes, json).await?;
+    run.cx = run.cx.wiping_bricks(args.wipe_bricks);
     let hosts: Vec<String> = run.cx.lab().hosts.iter().map(|h| h.name.clone()).collect();
     if let Err(error) = args.select.apply(&mut run.plan, &hosts) {
         return Err(run.give_up(error).await);

@@ -2,6 +2,7 @@
 
 use crate::docker::{EngineInfo, SwarmView};
 use crate::event::{Event, Events};
+use crate::gluster_view::{HostView, Pool};
 use crate::step::{Check, Failure, Trouble};
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Lab};
@@ -37,6 +38,7 @@ pub trait World: Send + Sync {
 pub struct Cx {
     run: Arc<Run>,
     round: Arc<Round>,
+    wipe_bricks: bool,
 }
 
 /// Lasts for the whole run.
@@ -53,6 +55,7 @@ struct Run {
 struct Round {
     hosts: HashMap<String, HostRound>,
     swarm: OnceCell<Result<SwarmView, String>>,
+    pool: OnceCell<Result<Pool, String>>,
 }
 
 #[derive(Default)]
@@ -60,6 +63,7 @@ struct HostRound {
     machine: OnceCell<Result<Option<Machine>, String>>,
     session: OnceCell<Result<Arc<dyn Session>, SessionError>>,
     engine: OnceCell<Result<EngineInfo, String>>,
+    gluster: OnceCell<Result<HostView, Check>>,
 }
 
 impl Cx {
@@ -67,12 +71,25 @@ impl Cx {
     pub fn new(lab: Arc<Lab>, dir: PathBuf, events: Events, world: Arc<dyn World>) -> Self {
         let sessions = lab.hosts.iter().map(|h| (h.name.clone(), Mutex::default())).collect();
         let round = Arc::new(Round::of(&lab));
-        Self { run: Arc::new(Run { lab, dir, events, world, sessions }), round }
+        let run = Arc::new(Run { lab, dir, events, world, sessions });
+        Self { run, round, wipe_bricks: false }
     }
 
     /// The same run, with nothing remembered of the checks so far.
     pub fn fresh(&self) -> Self {
-        Self { run: self.run.clone(), round: Arc::new(Round::of(&self.run.lab)) }
+        let round = Arc::new(Round::of(&self.run.lab));
+        Self { run: self.run.clone(), round, wipe_bricks: self.wipe_bricks }
+    }
+
+    /// With the operator's word that bricks of volumes that are gone may be wiped.
+    pub fn wiping_bricks(mut self, consent: bool) -> Self {
+        self.wipe_bricks = consent;
+        self
+    }
+
+    /// Whether bricks of volumes that are gone may be wiped.
+    pub fn may_wipe_bricks(&self) -> bool {
+        self.wipe_bricks
     }
 
     /// The lab.
@@ -223,12 +240,29 @@ impl Cx {
     pub async fn swarm(&self) -> Result<SwarmView, String> {
         self.round.swarm.get_or_init(|| SwarmView::ask(self)).await.clone()
     }
+
+    /// What the host says of GlusterFS on it, asked once a round.
+    ///
+    /// # Errors
+    /// What a check says that needs the answer.
+    pub(crate) async fn gluster_host(&self, host: &str) -> Result<HostView, Check> {
+        let (_, round) = self.known(host);
+        round.gluster.get_or_init(|| HostView::ask(self, host)).await.clone()
+    }
+
+    /// GlusterFS's volumes as its pool knows them, asked once a round.
+    ///
+    /// # Errors
+    /// Why no host of the pool answers.
+    pub(crate) async fn gluster_pool(&self) -> Result<Pool, String> {
+        self.round.pool.get_or_init(|| Pool::ask(self)).await.clone()
+    }
 }
 
 impl Round {
     fn of(lab: &Lab) -> Self {
         let hosts = lab.hosts.iter().map(|h| (h.name.clone(), HostRound::default())).collect();
-        Self { hosts, swarm: OnceCell::new() }
+        Self { hosts, swarm: OnceCell::new(), pool: OnceCell::new() }
     }
 }
 

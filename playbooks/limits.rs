@@ -48,6 +48,19 @@ pub(crate) const CLOCK_SKEW: Duration = Duration::from_secs(1);
 /// servers, and at most two of systemd-timesyncd's shortest pauses (32 s) between attempts.
 pub(crate) const CLOCKS_AGREE: Duration = Duration::from_secs(180);
 
+/// A question to GlusterFS's daemons. They lock the pool for some answers, wait for each other, and
+/// their own command gives up after two minutes.
+pub(crate) const GLUSTER_ASKED: Duration = Duration::from_secs(110);
+
+/// A change of a volume or of the pool, several commands of gluster.
+pub(crate) const GLUSTER_CHANGED: Duration = Duration::from_secs(400);
+
+/// Peers probed and connected in both directions, bricks started, a volume mounted.
+pub(crate) const GLUSTER: Duration = Duration::from_secs(300);
+
+/// Files healed onto a brick that was away: as many as were written meanwhile.
+pub(crate) const HEAL: Duration = Duration::from_secs(3600);
+
 /// A bound as people write it.
 pub(crate) fn seconds(bound: Duration) -> String {
     match bound.as_secs() {

@@ -21,7 +21,7 @@ pub struct Playbook {
     /// What it is for, one sentence.
     #[serde(default)]
     pub why: String,
-    /// Which hosts: `all`, `nodes`, `managers`, `workers`, or one host's name.
+    /// Which hosts: `all`, `nodes`, `managers`, `workers`, `bricks`, `mounts`, or one host's name.
     #[serde(default = "all")]
     pub on: String,
     /// Its steps, in order.
@@ -55,11 +55,12 @@ fn all() -> String {
 }
 
 /// The playbooks that bp brings, by name.
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 5] = [
     ("base.yml", include_str!("base.yml")),
     ("engine-distro.yml", include_str!("engine-distro.yml")),
     ("engine-docker-ce.yml", include_str!("engine-docker-ce.yml")),
     ("etcd.yml", include_str!("stacks/etcd.yml")),
+    ("gluster.yml", include_str!("gluster.yml")),
 ];
 
 /// A built-in playbook, or the file of the same name beside the blueprint, with a remark then.
@@ -133,11 +134,13 @@ fn select<'a>(lab: &'a Lab, on: &str) -> Result<Vec<&'a Host>, String> {
         "nodes" => of(|h| h.role != Role::None),
         "managers" => of(|h| h.role == Role::Manager),
         "workers" => of(|h| h.role == Role::Worker),
+        "bricks" => lab.brick_hosts().collect(),
+        "mounts" => lab.mount_hosts().collect(),
         name => match lab.host(name) {
             Some(host) => vec![host],
             None => {
                 return Err(format!(
-                    "`on: {name}` is neither `all`, `nodes`, `managers`, `workers` nor a host"
+                    "`on: {name}` is neither `all`, `nodes`, `managers`, `workers`, `bricks`, `mounts` nor a host"
                 ));
             }
         },

@@ -199,7 +199,7 @@ fn what_is_wrong_is_said_with_its_place_before_any_host_is_touched() {
     ## bound without a unit
     my.yml: step `s`: `within: 10` is no duration such as `10m`
     ## selector
-    my.yml: step `s`: `on: debian` is neither `all`, `nodes`, `managers`, `workers` nor a host
+    my.yml: step `s`: `on: debian` is neither `all`, `nodes`, `managers`, `workers`, `bricks`, `mounts` nor a host
     "#);
 }
 

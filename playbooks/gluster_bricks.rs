@@ -1,0 +1,326 @@
+//! Bricks that come and go: copies kept whole, files moved before their brick is given up.
+
+use crate::cx::Cx;
+use crate::gluster_view::{self as view, Pool, no_pool};
+use crate::gluster_volume::{bricks, offline, words};
+use crate::gluster_xml as xml;
+use crate::limits;
+use crate::step::{Check, Failure, Step, Trouble};
+use blueprints::{Lab, Volume, VolumeKind};
+use providers::{Cmd, quote};
+
+/// The option by which a volume says that files are to be spread over bricks that are new: `due`
+/// before they are added, `begun` from the moment that files move.
+const SPREAD: &str = "user.bp.rebalance";
+
+/// One change of a volume's bricks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// More room, in whole sets of copies.
+    Add(Vec<String>),
+    /// More copies of everything, so many in all.
+    Copy(u32, Vec<String>),
+    /// One brick in the place of another.
+    Replace(String, String),
+    /// Fewer copies of everything, so many in all.
+    Drop(u32, Vec<String>),
+    /// Less room: files move before the bricks go.
+    Drain(Vec<String>),
+}
+
+impl Change {
+    fn words(&self) -> String {
+        match self {
+            Self::Add(new) => format!("{} to be added", new.join(", ")),
+            Self::Copy(count, new) => {
+                format!("{} to be added, for {count} copies of every file", new.join(", "))
+            }
+            Self::Replace(old, new) => format!("{new} to take the place of {old}"),
+            Self::Drop(count, old) => {
+                format!("{} to be removed, for {count} copies of every file", old.join(", "))
+            }
+            Self::Drain(old) => format!("{} to be removed, its files moved before", old.join(", ")),
+        }
+    }
+}
+
+/// The next change on the way from what a volume has to what it is to have.
+pub(crate) fn next(
+    has: &xml::Volume,
+    wants: VolumeKind,
+    wanted: &[String],
+) -> Result<Option<Change>, Failure> {
+    let without = |all: &[String], others: &[String]| -> Vec<String> {
+        all.iter().filter(|b| !others.contains(b)).cloned().collect()
+    };
+    let (new, old) = (without(wanted, &has.bricks), without(&has.bricks, wanted));
+    if has.kind == Some(wants) {
+        return Ok(match (new.first(), old.first()) {
+            (None, None) => None,
+            (Some(new), Some(old)) if wants.set() > 1 => {
+                Some(Change::Replace(old.clone(), new.clone()))
+            }
+            (Some(_), _) => Some(Change::Add(new)),
+            (None, Some(_)) => {
+                let sets = has.bricks.chunks(wants.set() as usize);
+                let whole = sets.filter(|s| s.iter().all(|b| old.contains(b))).count();
+                if whole * wants.set() as usize != old.len() {
+                    return Err(Failure::new(format!(
+                        "{} are not whole sets of copies of the volume `{}`",
+                        old.join(", "),
+                        has.name
+                    ))
+                    .hint(format!(
+                        "remove hosts that hold the same files together: {}",
+                        sets_in_words(has, wants)
+                    )));
+                }
+                Some(Change::Drain(old))
+            }
+        });
+    }
+    let copies = |kind: VolumeKind| match kind {
+        VolumeKind::Distribute => Some(1),
+        VolumeKind::Replica(count) => Some(count),
+        VolumeKind::Arbiter => None,
+    };
+    let (from, to) = (has.kind.and_then(copies), copies(wants));
+    match (from, to) {
+        (Some(from), Some(to))
+            if has.bricks.len() == from as usize && wanted.len() == to as usize =>
+        {
+            if from < to && old.is_empty() {
+                return Ok(Some(Change::Copy(to, new)));
+            }
+            if from > to && new.is_empty() {
+                return Ok(Some(Change::Drop(to, old)));
+            }
+        }
+        _ => {}
+    }
+    Err(Failure::new(format!(
+        "the volume `{}` is {} over {}, the blueprint says {} over {}",
+        has.name,
+        has.kind.map_or(has.kind_text.to_lowercase(), words),
+        has.bricks.join(", "),
+        words(wants),
+        wanted.join(", ")
+    ))
+    .hint("gluster has no way from the one to the other: give the volume another name, and copy the files"))
+}
+
+fn sets_in_words(has: &xml::Volume, kind: VolumeKind) -> String {
+    let sets = has.bricks.chunks(kind.set() as usize).map(|set| set.join(" and "));
+    sets.collect::<Vec<_>>().join("; ")
+}
+
+/// A volume has the bricks of the blueprint.
+pub(crate) fn members(volume: &Volume) -> Step {
+    let (checked, applied) = (volume.clone(), volume.clone());
+    Step::lab(
+        format!("bricks {}", volume.name),
+        "a volume lies on the bricks that the blueprint says, every copy kept and every file moved",
+    )
+    .within(limits::HEAL)
+    .check(move |cx| {
+        let volume = checked.clone();
+        async move {
+            match cx.gluster_pool().await {
+                Ok(pool) => state(cx.lab(), &pool, &volume),
+                Err(why) => Check::Unknown(why),
+            }
+        }
+    })
+    .apply(move |cx| {
+        let volume = applied.clone();
+        async move { change_all(&cx, &volume).await }
+    })
+}
+
+fn state(lab: &Lab, pool: &Pool, volume: &Volume) -> Check {
+    let Some(has) = pool.volume(&volume.name) else {
+        return Check::Unknown(format!("the volume `{}` is not there", volume.name));
+    };
+    match next(has, volume.kind, &bricks(lab, volume)) {
+        Err(failure) => Check::Failed(failure),
+        Ok(Some(change)) => Check::Not(change.words()),
+        Ok(None) if has.option(SPREAD).is_some() => {
+            Check::Not("files are not spread over the new bricks yet".to_owned())
+        }
+        Ok(None) => Check::True,
+    }
+}
+
+/// One change after the other, each from what the pool says now, so that a run that was cut off is
+/// taken up where it was. The step's bound ends it.
+async fn change_all(cx: &Cx, volume: &Volume) -> Result<(), Trouble> {
+    let wanted = bricks(cx.lab(), volume);
+    loop {
+        let pool = cx.fresh().gluster_pool().await.map_err(no_pool)?;
+        let Some(has) = pool.volume(&volume.name) else {
+            return Err(Failure::new(format!("the volume `{}` is gone", volume.name)).into());
+        };
+        let waits = match next(has, volume.kind, &wanted)? {
+            Some(change) => take(cx, &pool, has, &change).await?,
+            None => match has.option(SPREAD) {
+                Some(stage) => spread(cx, &pool, has, stage == "begun").await?,
+                None => return Ok(()),
+            },
+        };
+        if waits {
+            tokio::time::sleep(limits::POLL_SLOWEST).await;
+        }
+    }
+}
+
+/// Does a change, or says that something has to be waited for before.
+async fn take(cx: &Cx, pool: &Pool, has: &xml::Volume, change: &Change) -> Result<bool, Trouble> {
+    let name = quote(&has.name);
+    let list = |all: &[String]| all.iter().map(|b| quote(b)).collect::<Vec<_>>().join(" ");
+    let script = match change {
+        Change::Add(new) => format!(
+            "set -e\ng volume set {name} {SPREAD} due\ng volume add-brick {name} {} force\n",
+            list(new)
+        ),
+        Change::Copy(count, new) => {
+            format!("g volume add-brick {name} replica {count} {} force\n", list(new))
+        }
+        Change::Replace(old, new) => {
+            if !is_safe_without(pool, has, std::slice::from_ref(old), 0)? {
+                return Ok(true);
+            }
+            format!("g volume replace-brick {name} {} {} commit force\n", quote(old), quote(new))
+        }
+        Change::Drop(count, old) => {
+            if !is_safe_without(pool, has, old, *count)? {
+                return Ok(true);
+            }
+            format!("g volume remove-brick {name} replica {count} {} force\n", list(old))
+        }
+        Change::Drain(old) => return drain(cx, pool, has, old).await,
+    };
+    cx.note(format!("volume {}: {}", has.name, change.words()));
+    view::change(cx, &pool.host, &script).await?;
+    Ok(false)
+}
+
+/// Whether the copies that stay are whole. A brick that goes and still answers is needed until
+/// nothing waits for healing; without it, so many of the others have to be at work that they were
+/// enough to write (`left`; 0: all but the one).
+fn is_safe_without(
+    pool: &Pool,
+    has: &xml::Volume,
+    going: &[String],
+    left: u32,
+) -> Result<bool, Failure> {
+    let off = offline(pool, &has.name).map_err(Failure::new)?;
+    let missing: Vec<&String> = off.iter().filter(|b| !going.contains(b)).collect();
+    if let Some(brick) = missing.first() {
+        return Err(Failure::new(format!(
+            "{} can't be given up while {brick} is offline",
+            going.join(", ")
+        ))
+        .hint("the copies that stay have to be at work: bring that host back first"));
+    }
+    if going.iter().all(|b| off.contains(b)) {
+        // What one of the bricks that stay has missed, the other of them has: the writers had a
+        // quorum of them.
+        return match left {
+            1 => Err(Failure::new(format!(
+                "whether the one copy that would stay is whole, {} can't say while offline",
+                going.join(", ")
+            ))
+            .hint("bring that host back until nothing waits for healing, or keep two copies")),
+            _ => Ok(true),
+        };
+    }
+    let bricks = match pool.healing.get(&has.name) {
+        Some(Ok(bricks)) => bricks,
+        _ => return Ok(false),
+    };
+    Ok(bricks.iter().all(|b| b.entries == Ok(0)))
+}
+
+/// Files move off the bricks, then the bricks go.
+async fn drain(cx: &Cx, pool: &Pool, has: &xml::Volume, old: &[String]) -> Result<bool, Trouble> {
+    let name = quote(&has.name);
+    let list = old.iter().map(|b| quote(b)).collect::<Vec<_>>().join(" ");
+    let running = pool.running(&has.name).map_err(Failure::new)?;
+    let Some(task) = running.tasks.iter().find(|t| t.kind == "Remove brick") else {
+        if running.tasks.iter().any(|t| t.state == "in progress") {
+            return Ok(true);
+        }
+        cx.note(format!("volume {}: {}", has.name, Change::Drain(old.to_vec()).words()));
+        view::change(cx, &pool.host, &format!("g volume remove-brick {name} {list} start\n"))
+            .await?;
+        return Ok(true);
+    };
+    if !task.is_over(old) {
+        return Err(Failure::new(format!(
+            "another removal is under way in the volume `{}`: of {}",
+            has.name,
+            task.bricks().join(", ")
+        ))
+        .hint(format!("`gluster volume remove-brick {} BRICK... commit` or `stop`", has.name))
+        .into());
+    }
+    match task.state.as_str() {
+        "in progress" => return Ok(true),
+        "completed" => {}
+        other => return Err(not_moved(has, old, other).into()),
+    }
+    let ask = Cmd::new(format!(
+        "timeout -k 2 60 gluster --mode=script --xml volume remove-brick {name} {list} status"
+    ));
+    let said = cx.ok(&pool.host, ask).await?.out();
+    match xml::left_behind(&said).map_err(Failure::new)? {
+        0 => {}
+        count => return Err(not_moved(has, old, &format!("{count} files were left")).into()),
+    }
+    view::change(cx, &pool.host, &format!("g volume remove-brick {name} {list} commit\n")).await?;
+    Ok(false)
+}
+
+fn not_moved(has: &xml::Volume, old: &[String], why: &str) -> Failure {
+    Failure::new(format!("the files of {} were not all moved: {why}", old.join(", "))).hint(format!(
+        "see `gluster volume remove-brick {} {} status`; with `stop` in its place the bricks stay, \
+         and `bp up` begins again",
+        has.name,
+        old.join(" ")
+    ))
+}
+
+/// Files are spread over bricks that are new. With bricks that hold the same files there is nothing
+/// to be done but the names' own layout, which is the same command.
+async fn spread(cx: &Cx, pool: &Pool, has: &xml::Volume, begun: bool) -> Result<bool, Trouble> {
+    let name = quote(&has.name);
+    let running = pool.running(&has.name).map_err(Failure::new)?;
+    let state = running.tasks.iter().find(|t| t.kind == "Rebalance").map(|t| t.state.as_str());
+    match state {
+        Some("in progress") => {
+            if !begun {
+                let script = format!("g volume set {name} {SPREAD} begun\n");
+                view::change(cx, &pool.host, &script).await?;
+            }
+            Ok(true)
+        }
+        Some("completed") if begun => {
+            view::change(cx, &pool.host, &format!("g volume reset {name} {SPREAD}\n")).await?;
+            Ok(false)
+        }
+        Some(other @ ("failed" | "stopped")) if begun => {
+            // So that the next run begins it again.
+            view::change(cx, &pool.host, &format!("g volume set {name} {SPREAD} due\n")).await?;
+            Err(Failure::new(format!("the files of `{}` were not spread: {other}", has.name))
+                .hint(format!("see `gluster volume rebalance {} status`", has.name))
+                .into())
+        }
+        _ => {
+            let script = format!(
+                "set -e\ng volume rebalance {name} start\ng volume set {name} {SPREAD} begun\n"
+            );
+            view::change(cx, &pool.host, &script).await?;
+            Ok(true)
+        }
+    }
+}
