@@ -8,7 +8,8 @@ packages="
     libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
     mmdebstrap debian-archive-keyring e2fsprogs tini
     iproute2 nftables iptables procps util-linux kmod
-    openssh-server openssh-client ca-certificates gpg gpg-agent shellcheck"
+    openssh-server openssh-client ca-certificates gpg gpg-agent shellcheck
+    pdns-server pdns-backend-sqlite3 sqlite3 bind9"
 # Since Debian 13 the daemon's drivers are packages of their own.
 drivers="
     libvirt-daemon-driver-network libvirt-daemon-driver-storage libvirt-daemon-driver-qemu
