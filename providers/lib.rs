@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of phases or playbooks, and never prints.
 
+pub mod dns;
 mod existing;
 #[cfg(feature = "libvirt")]
 mod libvirt;
