@@ -5,6 +5,7 @@ mod clone;
 mod disks;
 mod domain;
 mod download;
+mod forward;
 mod hypervisor;
 mod machine;
 mod network;
@@ -81,9 +82,14 @@ impl Libvirt {
             Ok(hypervisor)
         })
         .await?;
+        // The test driver knows no options of dnsmasq.
+        let forward = match hypervisor.is_test() {
+            true => None,
+            false => forward::Forward::of(lab, spec.subnet).await,
+        };
         Ok(Self {
             hypervisor,
-            network: network::Wanted::new(lab, &spec),
+            network: network::Wanted::new(lab, &spec, forward),
             lab: Arc::new(lab.clone()),
             spec,
             cache: cache.to_owned(),

@@ -1,6 +1,7 @@
 //! The lab's network: made with NAT, DHCP and names, or used as it is where it exists untagged.
 
-use super::hypervisor::{Doing, Hypervisor, absent};
+use super::forward::Forward;
+use super::hypervisor::{Doing, Hypervisor, absent, parse};
 use super::tag::{Role, Tag};
 use super::xml::{Element, el};
 use crate::{ProviderError, State};
@@ -23,11 +24,13 @@ pub struct Wanted {
     gateway: Ipv4Addr,
     /// MAC, name and address of the hosts whose address is fixed.
     fixed: Vec<(String, String, Ipv4Addr)>,
+    /// Who answers for the lab's zone in its place.
+    forward: Option<Forward>,
 }
 
 impl Wanted {
     /// The network that a blueprint describes.
-    pub fn new(lab: &blueprints::Lab, libvirt: &Libvirt) -> Self {
+    pub fn new(lab: &blueprints::Lab, libvirt: &Libvirt, forward: Option<Forward>) -> Self {
         let fixed = |h: &Host| match h.address {
             Some(Address::Ip(IpAddr::V4(ip))) if h.provider == HostProvider::Libvirt => {
                 Some((mac(&lab.name, &h.name), h.name.clone(), ip))
@@ -40,6 +43,7 @@ impl Wanted {
             subnet: libvirt.subnet,
             gateway: libvirt.gateway(),
             fixed: lab.hosts.iter().filter_map(fixed).collect(),
+            forward,
         }
     }
 
@@ -57,10 +61,14 @@ impl Wanted {
         if !self.subnet.network().is_loopback() {
             network = network.child(el("forward").attr("mode", "nat"));
         }
-        network
+        let mut network = network
             .child(el("bridge").attr("stp", "on").attr("delay", "0"))
             .child(el("domain").attr("name", &self.domain).attr("localOnly", "yes"))
-            .child(ip.child(dhcp))
+            .child(ip.child(dhcp));
+        if let Some(forward) = &self.forward {
+            forward.put_in(&mut network);
+        }
+        network
     }
 
     /// The DHCP entries that a network lacks.
@@ -104,6 +112,19 @@ pub fn check(hypervisor: &Hypervisor, wanted: &Wanted) -> Result<State, Provider
     if absent(network.is_active(), doing)? != Some(true) {
         return Ok(State::Wrong("it is not active".to_owned()));
     }
+    if own && let Some(lacks) = wanted.forward.as_ref().filter(|f| !f.is_in(&xml)) {
+        let lacks = format!("it does not forward names in {}", lacks.words());
+        let running = running(hypervisor, &wanted.name)?;
+        return Ok(match running.is_empty() {
+            true => State::Wrong(lacks),
+            // A network that is started anew leaves running machines unplugged.
+            false => State::Conflict(format!(
+                "{lacks}, and to change that it has to be started anew: shut down {} first, \
+                 `bp up` starts them again",
+                running.join(", ")
+            )),
+        });
+    }
     let missing = wanted.missing(&xml);
     if own && !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|(_, name, _)| name.as_str()).collect();
@@ -129,6 +150,9 @@ pub fn make(hypervisor: &Hypervisor, wanted: &Wanted) -> Result<(), ProviderErro
     if tagged(hypervisor, &xml) {
         if let State::Conflict(cause) = check(hypervisor, wanted)? {
             return Err(ProviderError { doing: doing(), cause, hint: None });
+        }
+        if let Some(forward) = wanted.forward.as_ref().filter(|f| !f.is_in(&xml)) {
+            forward_anew(hypervisor, &network, forward)?;
         }
         for fixed in wanted.missing(&xml) {
             add(&network, &xml, fixed).doing(doing)?;
@@ -182,9 +206,40 @@ pub fn owned(hypervisor: &Hypervisor) -> Result<Vec<String>, ProviderError> {
     Ok(names)
 }
 
+/// Defines the network anew so that it forwards, and stops it: dnsmasq reads its options when it
+/// starts.
+fn forward_anew(
+    hypervisor: &Hypervisor,
+    network: &Network,
+    forward: &Forward,
+) -> Result<(), ProviderError> {
+    let doing = || "let the network forward names".to_owned();
+    let xml = network.xml_desc(sys::VIR_NETWORK_XML_INACTIVE).doing(doing)?;
+    let mut xml = parse(&xml, &doing())?;
+    forward.put_in(&mut xml);
+    hypervisor.connection()?.define_network_xml(&xml.to_string()).doing(doing)?;
+    if network.is_active().doing(doing)? {
+        network.destroy().doing(doing)?;
+    }
+    Ok(())
+}
+
 /// The domains that have an interface on the network.
 fn users(hypervisor: &Hypervisor, name: &str) -> Result<Vec<String>, ProviderError> {
-    let domains = hypervisor.connection()?.list_all_domains(0);
+    attached(hypervisor, name, 0)
+}
+
+/// Those of them that run.
+fn running(hypervisor: &Hypervisor, name: &str) -> Result<Vec<String>, ProviderError> {
+    attached(hypervisor, name, sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+}
+
+fn attached(
+    hypervisor: &Hypervisor,
+    name: &str,
+    flags: sys::virConnectListAllDomainsFlags,
+) -> Result<Vec<String>, ProviderError> {
+    let domains = hypervisor.connection()?.list_all_domains(flags);
     let mut users = Vec::new();
     for domain in domains.doing(|| "list domains".to_owned())? {
         let doing = || "read a domain".to_owned();
@@ -263,6 +318,7 @@ mod tests {
             subnet,
             gateway: subnet.hosts().next().expect("an address"),
             fixed: vec![(mac("lab", "node1"), "node1".to_owned(), [10, 20, 30, 11].into())],
+            forward: None,
         }
     }
 
