@@ -6,6 +6,7 @@ use crate::gluster_view::{HostView, Pool};
 use crate::step::{Check, Failure, Trouble};
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Lab};
+use providers::dns::DnsServer;
 use providers::{Access, Cmd, Machine, Output, Provider, ProviderError, Session, SessionError};
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -31,6 +32,12 @@ pub trait World: Send + Sync {
     /// What a new machine is given so that bp can log in. Makes the lab's own key when it is needed
     /// and absent.
     fn access(&self, host: &Host) -> Result<Access, Failure>;
+
+    /// The server that holds the lab's records, where the blueprint names one. Its secret is read
+    /// now.
+    async fn dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
+        Ok(None)
+    }
 }
 
 /// What a step is given. Cheap to clone.

@@ -19,6 +19,7 @@ mod images;
 mod labels;
 mod lock;
 mod machines;
+mod names;
 mod networks;
 mod run;
 mod runbook;

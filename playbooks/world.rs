@@ -2,9 +2,10 @@
 
 use crate::cx::World;
 use crate::limits;
-use crate::step::Failure;
+use crate::step::{Failure, Trouble};
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Jump, Lab, Secret, Sudo};
+use providers::dns::{DnsServer, PowerDns};
 use providers::ssh::{self, Become, HostKeys, Password, Target};
 use providers::{Access, Existing, Machine, Provider, Session, SessionError};
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ use tokio::sync::Mutex;
 /// Hypervisors, clouds and hosts that are there.
 pub struct RealWorld {
     dir: PathBuf,
+    dns: blueprints::DnsServer,
     /// What secret sources gave: a person is not asked once a host.
     secrets: Mutex<HashMap<String, String>>,
     existing: Arc<dyn Provider>,
@@ -36,6 +38,7 @@ impl RealWorld {
         let made = if lab.libvirt.is_some() { Some(open_libvirt(lab, tell).await?) } else { None };
         Ok(Self {
             dir: dir.to_owned(),
+            dns: lab.dns.server.clone(),
             secrets: Mutex::default(),
             existing: Arc::new(Existing),
             made,
@@ -108,6 +111,18 @@ impl World for RealWorld {
         };
         let public = public.map_err(|e| Failure::new(format!("the key for {}: {e}", host.name)))?;
         Ok(Access { authorized: vec![public], user: host.ssh.user.clone() })
+    }
+
+    async fn dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
+        use blueprints::DnsServer as Named;
+        let secret = |source| async move { self.secret(source).await.map_err(Trouble::from) };
+        Ok(match &self.dns {
+            Named::Hosts | Named::Libvirt => None,
+            Named::PowerDns { url, api_key, answers, .. } => {
+                Some(Arc::new(PowerDns::new(url, &secret(api_key).await?, *answers)?))
+            }
+            Named::Rfc2136 { .. } => None,
+        })
     }
 }
 

@@ -4,10 +4,12 @@
 use super::base_host::Ground;
 use super::docker::Swarm;
 use super::hypervisor::FakeProvider;
+use super::names::{FakeDns, Names, Zones};
 use crate::cx::World;
 use crate::step::Failure;
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider};
+use providers::dns::DnsServer;
 use providers::{
     Access, Cmd, Existing, Held, HoldError, Machine, Output, Owned, Provider, Session,
     SessionError, State as Is, Stdin,
@@ -54,6 +56,7 @@ pub struct Guest {
     pub local_state: Option<&'static str>,
     pub images: BTreeMap<String, String>,
     pub etcd_folder: bool,
+    pub names: Names,
     /// Answers of a login, in turn; then it works.
     pub logins: Vec<SessionError>,
     pub alive: Arc<AtomicBool>,
@@ -83,6 +86,7 @@ impl Guest {
             local_state: None,
             images: BTreeMap::new(),
             etcd_folder: false,
+            names: Names::default(),
             logins: Vec::new(),
             alive: Arc::default(),
         }
@@ -133,6 +137,8 @@ pub struct State {
     /// Who holds the lock on a leader.
     pub leaders: BTreeMap<String, String>,
     pub etcd: BTreeMap<String, String>,
+    /// The DNS server, where there is one.
+    pub zones: Option<Zones>,
     pub serial: u32,
     rules: Vec<Rule>,
 }
@@ -165,6 +171,7 @@ impl Site {
             stuck: BTreeMap::new(),
             leaders: BTreeMap::new(),
             etcd: BTreeMap::new(),
+            zones: None,
             serial: 0,
             rules: Vec::new(),
         })))
@@ -255,6 +262,11 @@ impl World for FakeWorld {
 
     fn access(&self, host: &Host) -> Result<Access, Failure> {
         Ok(Access { authorized: vec!["ssh-ed25519 AAAA".to_owned()], user: host.ssh.user.clone() })
+    }
+
+    async fn dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
+        let any = self.0.lock().zones.is_some();
+        Ok(any.then(|| Arc::new(FakeDns(self.0.clone())) as Arc<dyn DnsServer>))
     }
 }
 

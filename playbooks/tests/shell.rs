@@ -68,7 +68,7 @@ impl State {
             let script = String::from_utf8(script.clone()).expect("text");
             return self.together(host, &script);
         }
-        if let Some(answer) = self.check(host, script) {
+        if let Some(answer) = self.names_look(host, cmd).or_else(|| self.check(host, script)) {
             return answer;
         }
         if let Some(answer) = self.change(host, cmd) {
@@ -192,6 +192,7 @@ impl State {
             return Some(answer);
         }
         if let Some(answer) = self.act(host, cmd) {
+        if let Some(answer) = self.act(host, cmd).or_else(|| self.names_act(host, cmd)) {
             return Some(answer);
         }
         let guest = self.guests.get_mut(host).expect("a host of the lab");

@@ -1,0 +1,133 @@
+//! Whether a host's own resolver answers right, and how hosts that bp did not make come to ask the
+//! lab's server.
+
+use crate::cx::Cx;
+use crate::dns_records as records;
+use crate::step::{Check, Failure, Step, Trouble};
+use blueprints::{Host, HostProvider, Lab};
+use providers::{Cmd, File, Stdin, put};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A resolver may remember for as long that a name was not there.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// Reads names with the addresses that they should have, a line each, and asks the resolver for all
+/// of them at once. A name without addresses has to resolve to any.
+///
+/// `getent` leaves out what does not resolve; the answers for a name begin with the line that has
+/// three words.
+pub(crate) const ASK: &str = r#"w=$(cat)
+[ -n "$w" ] || exit 0
+n=$(printf '%s\n' "$w" | cut -d' ' -f1)
+{ printf '%s\n\n' "$w"; getent ahostsv4 $n; } | awk '
+NF == 0 { asked = 1; next }
+!asked { n++; name[n] = $1; for (k = 2; k <= NF; k++) { want[n, $k] = 1; wants[n] = wants[n] " " $k }; next }
+NF > 2 { i++ }
+!((i, $1) in has) { has[i, $1] = 1; is[i] = is[i] " " $1 }
+END {
+  if (i != n) exit 3
+  for (j = 1; j <= n; j++) {
+    if (wants[j] == "") continue
+    bad = 0; k = split(is[j], a, " "); while (k) { if (!((j, a[k]) in want)) bad = 1; k-- }
+    k = split(wants[j], a, " "); while (k) { if (!((j, a[k]) in has)) bad = 1; k-- }
+    if (bad) { print name[j] " resolves to" is[j] ", not" wants[j]; exit 1 }
+  }
+}' && exit 0
+[ $? = 3 ] || exit 1
+for i in $n; do getent ahostsv4 "$i" >/dev/null || { echo "$i does not resolve"; exit 1; }; done
+echo 'names resolved differently a moment later'; exit 1"#;
+
+/// The step that asks a host's own resolver. A host that was there already is told of the server
+/// where systemd-resolved runs; others are in a network whose own server asks it.
+pub fn step(lab: &Lab, host: &Host) -> Step {
+    let name = host.name.clone();
+    let step = Step::host(
+        &host.name,
+        "resolves",
+        "programs on the host ask its own resolver, whoever else answers right",
+    )
+    .within(REMEMBERED)
+    .check(move |cx| {
+        let host = name.clone();
+        async move { check(&cx, &host).await }
+    });
+    let told = host.provider == HostProvider::Existing && lab.dns.server.zone().is_some();
+    let name = host.name.clone();
+    match told {
+        true => step.apply(move |cx| {
+            let host = name.clone();
+            async move { tell(&cx, &host).await }
+        }),
+        false => step,
+    }
+}
+
+async fn check(cx: &Cx, host: &str) -> Check {
+    let known = match records::addresses(cx).await {
+        Ok(known) => known,
+        Err(why) => return Check::Unknown(why),
+    };
+    let lab = cx.lab();
+    let own = lab.host(host).map(|h| lab.fqdn(h).to_lowercase()).unwrap_or_default();
+    let mut asked = String::new();
+    for (name, ips) in records::addressed(&records::wanted(lab, &known)) {
+        let ips: Vec<String> =
+            ips.iter().filter(|ip: &&IpAddr| ip.is_ipv4()).map(IpAddr::to_string).collect();
+        match ips.is_empty() {
+            true => {}
+            // To itself a host may be any of its addresses, 127.0.1.1 as Debian has it included.
+            false if name == own => asked.push_str(&format!("{name}\n")),
+            false => asked.push_str(&format!("{name} {}\n", ips.join(" "))),
+        }
+    }
+    let cmd = Cmd::new(ASK).stdin(Stdin::Bytes(asked.into_bytes()));
+    match (cx.check(host, cmd).await, told(cx).await) {
+        (Check::Not(why), Some((zone, server))) => {
+            Check::Not(format!("{why} (its resolver has to ask {server} for `{zone}`)"))
+        }
+        (found, _) => found,
+    }
+}
+
+/// The zone that a resolver has to ask a server for, and the server.
+async fn told(cx: &Cx) -> Option<(String, String)> {
+    let zone = cx.lab().dns.server.zone()?.to_owned();
+    let server = cx.world().dns().await.ok()??.answers().await.ok()?;
+    Some((zone, server.to_string()))
+}
+
+/// The file that tells systemd-resolved of the server.
+pub fn dropin(lab: &str) -> String {
+    format!("/etc/systemd/resolved.conf.d/bp-{lab}.conf")
+}
+
+async fn tell(cx: &Cx, host: &str) -> Result<(), Trouble> {
+    let Some((zone, server)) = told(cx).await else {
+        return Err(Failure::new("nobody knows where the server answers").into());
+    };
+    let runs = Cmd::new("systemctl is-active --quiet systemd-resolved");
+    if !cx.run(host, &runs).await?.ok() {
+        let failure = Failure::new(format!("systemd-resolved does not run on {host}"));
+        return Err(failure.hint(format!("make its resolver ask {server} for `{zone}`")).into());
+    }
+    let lab = &cx.lab().name;
+    let text =
+        format!("# Made by bp for the lab {lab}.\n[Resolve]\nDNS={server}\nDomains=~{zone}\n");
+    let path = dropin(lab);
+    cx.ok(host, Cmd::new("mkdir -p /etc/systemd/resolved.conf.d")).await?;
+    let (content, owner) = (Stdin::Bytes(text.into_bytes()), "root:root".to_owned());
+    cx.ok(host, put(&File { path, content, mode: 0o644, owner })).await?;
+    restart(cx, host).await
+}
+
+/// Takes away what told the host's resolver of the server.
+pub async fn forget(cx: &Cx, host: &str) -> Result<(), Trouble> {
+    cx.ok(host, Cmd::new(format!("rm -f {}", dropin(&cx.lab().name)))).await?;
+    restart(cx, host).await
+}
+
+async fn restart(cx: &Cx, host: &str) -> Result<(), Trouble> {
+    let cmd = Cmd::new("systemctl try-restart systemd-resolved");
+    cx.ok(host, cmd).await.map(drop)
+}
