@@ -10,8 +10,7 @@ use crate::stacks;
 use crate::tree::Span;
 use crate::{
     check_base, check_dns, check_firewall, check_gluster, check_hosts, check_names, check_networks,
-    check_records,
-    check_stacks,
+    check_records, check_stacks,
 };
 
 /// The resolved blueprint beside the file, for the rules.

@@ -44,7 +44,8 @@ pub(crate) fn powerdns(plan: &Plan<'_>, context: &mut Context<'_>) {
         let help = "`/api/v1` is added by bp";
         context.error_help(url.at, "expected the URL that the API's paths are added to", help);
     } else if pdns.answers.is_absent() && api_address(pdns).is_none() {
-        let help = "records are verified by asking it: `answers: 10.20.30.1`, with a port if not 53";
+        let help =
+            "records are verified by asking it: `answers: 10.20.30.1`, with a port if not 53";
         context.error_help(url.at, "the URL has a name, so `powerdns` needs `answers`", help);
     }
 }

@@ -180,13 +180,8 @@ pub(crate) fn options(plan: &Plan<'_>, context: &mut Context<'_>) {
 /// The hosts that a volume lists are there, once, and have bricks.
 pub(crate) fn hosts(plan: &Plan<'_>, context: &mut Context<'_>) {
     let hosts: HashMap<&str, _> = plan.hosts.iter().map(|h| (h.host.name.as_str(), h)).collect();
-    let with_bricks: Vec<&str> = plan
-        .lab
-        .hosts
-        .iter()
-        .filter(|h| h.brick.is_some())
-        .map(|h| h.name.as_str())
-        .collect();
+    let with_bricks: Vec<&str> =
+        plan.lab.hosts.iter().filter(|h| h.brick.is_some()).map(|h| h.name.as_str()).collect();
     for Written { file, .. } in volumes(plan) {
         let mut seen = HashSet::new();
         for name in file.value.hosts.items() {

@@ -26,7 +26,8 @@ impl<'p> Names<'p> {
         let hosts = hosts.map(|host| (plan.lab.fqdn(host), host)).collect();
         let records = plan.lab.dns.records.iter();
         let records: HashMap<&str, &Record> = records.map(|r| (r.name.as_str(), r)).collect();
-        let below = |(name, record): (&&'p str, &&'p Record)| Some((name.strip_prefix("*.")?, *record));
+        let below =
+            |(name, record): (&&'p str, &&'p Record)| Some((name.strip_prefix("*.")?, *record));
         let wildcards = records.iter().filter_map(below).collect();
         Self { hosts, records, wildcards }
     }
@@ -62,11 +63,7 @@ impl<'p> Names<'p> {
     }
 
     /// Where a name leads in the end; `None`: round in a circle. What was found is kept in `ends`.
-    fn end(
-        &self,
-        name: &'p str,
-        ends: &mut HashMap<&'p str, Option<&'p str>>,
-    ) -> Option<&'p str> {
+    fn end(&self, name: &'p str, ends: &mut HashMap<&'p str, Option<&'p str>>) -> Option<&'p str> {
         let mut path = HashSet::new();
         let mut at = name;
         let end = loop {

@@ -117,8 +117,7 @@ pub(crate) fn empty(plan: &Plan<'_>, context: &mut Context<'_>) {
 
 /// Addresses are of their family, or of hosts that have one of it.
 pub(crate) fn addresses(plan: &Plan<'_>, context: &mut Context<'_>) {
-    let hosts: HashMap<&str, &Host> =
-        plan.lab.hosts.iter().map(|h| (h.name.as_str(), h)).collect();
+    let hosts: HashMap<&str, &Host> = plan.lab.hosts.iter().map(|h| (h.name.as_str(), h)).collect();
     let known: Vec<&str> = plan.lab.hosts.iter().map(|h| h.name.as_str()).collect();
     for Written { file, .. } in records(plan) {
         for (word, v6) in
@@ -128,7 +127,8 @@ pub(crate) fn addresses(plan: &Plan<'_>, context: &mut Context<'_>) {
                 return;
             }
             let text = word.value.as_str();
-            let numbers = text.contains(':') || text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
+            let numbers =
+                text.contains(':') || text.bytes().all(|c| c.is_ascii_digit() || c == b'.');
             let own_domain =
                 text.strip_suffix(&plan.lab.domain).and_then(|host| host.strip_suffix('.'));
             let of_host = hosts.get(text).map(|host| no_address(host, v6, plan));

@@ -97,13 +97,7 @@ pub(crate) fn api_address(pdns: &PowerDns) -> Option<IpAddr> {
     }
 }
 
-fn record(
-    name: &str,
-    file: &WrittenRecord,
-    zone: &str,
-    ttl: u32,
-    hosts: &HashSet<&str>,
-) -> Record {
+fn record(name: &str, file: &WrittenRecord, zone: &str, ttl: u32, hosts: &HashSet<&str>) -> Record {
     let addresses = |list: &Field<crate::field::List<String>>| {
         let of = |word: &Spanned<String>| match word.value.parse() {
             Ok(ip) => Some(AddressOf::Ip(ip)),

@@ -191,7 +191,6 @@ impl State {
         if let (Some(answer), Stdin::Empty) = (self.till(host, script), &cmd.stdin) {
             return Some(answer);
         }
-        if let Some(answer) = self.act(host, cmd) {
         if let Some(answer) = self.act(host, cmd).or_else(|| self.names_act(host, cmd)) {
             return Some(answer);
         }
