@@ -4,6 +4,7 @@ use crate::context::{Context, DOMAIN, is_dns_label, is_domain};
 use crate::diagnostic::Problem;
 use crate::field::Field;
 use crate::file;
+use crate::ground::Base;
 use crate::hosts;
 use crate::lab::{Lab, Phase};
 use crate::stacks;
@@ -143,11 +144,10 @@ fn domain(plan: &Plan<'_>, context: &mut Context<'_>) {
 /// What is declared is seen to by a phase of the run.
 fn left_out(plan: &Plan<'_>, context: &mut Context<'_>) {
     let Some(written) = plan.file.phases.given() else { return };
-    let records = plan.file.dns.get().is_some_and(|dns| !dns.records.is_absent());
     for (declared, what, phase, name) in [
-        (!plan.file.base.is_absent(), "`base`", Phase::Base, "base"),
-        (records, "the `records`", Phase::Dns, "dns"),
-        (!plan.file.firewall.is_absent(), "`firewall`", Phase::Firewall, "firewall"),
+        (plan.lab.base != Base::default(), "`base`", Phase::Base, "base"),
+        (!plan.lab.dns.records.is_empty(), "the `records`", Phase::Dns, "dns"),
+        (plan.lab.firewall.is_some(), "`firewall`", Phase::Firewall, "firewall"),
         (!plan.lab.volumes.is_empty(), "`gluster`", Phase::Gluster, "gluster"),
     ] {
         if declared && !plan.lab.phases.contains(&phase) {

@@ -116,7 +116,7 @@ pub(crate) fn ttls(plan: &Plan<'_>, context: &mut Context<'_>) {
 }
 
 fn ttl(ttl: &Field<Time>, plan: &Plan<'_>, context: &mut Context<'_>) {
-    const WEEK: Duration = Duration::from_hours(7 * 24);
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
     let Some(ttl) = ttl.given() else { return };
     let time = ttl.value.0;
     if !(Duration::from_secs(1)..=WEEK).contains(&time) || time.subsec_nanos() > 0 {

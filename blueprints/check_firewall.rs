@@ -7,6 +7,7 @@ use crate::diagnostic::Problem;
 use crate::field::{Field, List, Spanned};
 use crate::ground::{FirewallBackend, Port, Protocol};
 use crate::hosts::MAX_PORTS;
+use crate::lab::Role;
 use crate::units::Ports;
 use crate::wording::short;
 use std::collections::{HashMap, HashSet};
@@ -107,7 +108,12 @@ pub(crate) fn ports_of_stacks(plan: &Plan<'_>, context: &mut Context<'_>) {
             }
         }
     }
-    for port in open(plan) {
+    let nodes = written(plan).filter(|host| host.host.role != Role::None);
+    let on_nodes = nodes.flat_map(|host| host.file.ports.items().take(MAX_PORTS));
+    for port in open(plan).chain(on_nodes) {
+        if context.is_full() {
+            return;
+        }
         let Port { first, last, protocol } = port.value.0;
         let owners: Option<Vec<&String>> =
             (first..=last).map(|number| published.get(&(number, protocol.as_str()))).collect();

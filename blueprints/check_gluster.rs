@@ -254,7 +254,7 @@ pub(crate) fn bricks_without_volume(plan: &Plan<'_>, context: &mut Context<'_>) 
         if context.is_full() {
             return;
         }
-        if let Some(brick) = host.file.brick.given() {
+        if let (Some(brick), Some(_)) = (host.file.brick.given(), &host.host.brick) {
             let message = format!("no volume takes the brick of `{}`", host.host.name);
             context.problems.push(Problem::warning(brick.at, message).help(help));
         }

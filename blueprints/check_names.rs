@@ -1,12 +1,13 @@
 //! Rules about how the names of `dns` stand to each other and to the hosts.
 
 use crate::check::Plan;
-use crate::check_records::{Written, records, zone};
+use crate::check_records::{MAX_NAME, Written, is_name, records, zone};
 use crate::context::{Context, lies_in};
 use crate::diagnostic::Problem;
 use crate::field::Spanned;
 use crate::ground::{DnsServer, Record, RecordData};
 use crate::lab::{Address, Host};
+use crate::tree::Span;
 use crate::wording::short;
 use std::collections::{HashMap, HashSet};
 
@@ -36,6 +37,9 @@ impl<'p> Names<'p> {
     fn record(&self, name: &str) -> Option<&'p Record> {
         if let Some(own) = self.records.get(name) {
             return Some(own);
+        }
+        if name.len() > MAX_NAME {
+            return None;
         }
         let mut above = name.split_once('.');
         while let Some((_, rest)) = above {
@@ -132,21 +136,28 @@ pub(crate) fn alone(plan: &Plan<'_>, context: &mut Context<'_>) {
 /// No `cname` leads back to where it came from.
 pub(crate) fn circles(plan: &Plan<'_>, context: &mut Context<'_>) {
     let names = Names::of(plan);
+    let places: HashMap<&str, Span> = records(plan)
+        .filter_map(|r| Some((r.record.name.as_str(), r.file.cname.given()?.at)))
+        .collect();
     // What is known to lead out of the blueprint, or is reported.
     let mut done: HashSet<&str> = HashSet::new();
     for Written { file, record, .. } in records(plan) {
-        let Some(cname) = file.cname.given() else { continue };
+        if file.cname.given().is_none() {
+            continue;
+        }
         let mut path: Vec<&str> = Vec::new();
         let mut on_path: HashSet<&str> = HashSet::new();
         let mut name = record.name.as_str();
         while !done.contains(name) {
             if !on_path.insert(name) {
                 let circle = path.iter().skip_while(|step| **step != name);
-                let mut circle: Vec<String> =
-                    circle.take(5).map(|step| format!("`{}`", short(step))).collect();
-                circle.push(format!("`{}`", short(name)));
-                let message = format!("a `cname` leads back to itself: {}", circle.join(" -> "));
-                context.error(cname.at, message);
+                let some: Vec<String> =
+                    circle.clone().take(5).map(|step| format!("`{}`", short(step))).collect();
+                let more = if circle.count() > some.len() { " -> ..." } else { "" };
+                let place = names.record(name).and_then(|record| places.get(record.name.as_str()));
+                let (some, name) = (some.join(" -> "), short(name));
+                let message = format!("a `cname` leads back to itself: {some}{more} -> `{name}`");
+                context.error(place.copied().unwrap_or_default(), message);
                 break;
             }
             path.push(name);
@@ -254,7 +265,7 @@ fn given(
     context: &mut Context<'_>,
 ) {
     let zone = zone(plan);
-    if names.given(name) || name == zone || !lies_in(name, zone) {
+    if names.given(name) || name == zone || !lies_in(name, zone) || !is_name(name) {
         return;
     }
     let message = format!("neither a record nor a host gives `{}`", short(name));

@@ -38,10 +38,14 @@ fn is_underscored(label: &str) -> bool {
     label.strip_prefix('_').is_some_and(is_dns_label)
 }
 
+/// The longest name of DNS, as it is written.
+pub(crate) const MAX_NAME: usize = 253;
+
 /// A whole name: labels of hosts or services, and `*` as the first.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let rest = name.strip_prefix("*.").unwrap_or(name);
-    rest.len() <= 253 && rest.split('.').all(|label| is_dns_label(label) || is_underscored(label))
+    name.len() <= MAX_NAME
+        && rest.split('.').all(|label| is_dns_label(label) || is_underscored(label))
 }
 
 /// Every name is one of DNS, lies in the zone, and is of the kind that its data ask for.
@@ -75,7 +79,8 @@ fn misplaced(name: &str, file: &WrittenRecord) -> Option<&'static str> {
     if name.split('.').any(is_underscored) && addresses {
         return Some("can't have addresses: no host's name has a `_`");
     }
-    if !file.srv.is_absent() && !(is_underscored(first) && is_underscored(second)) {
+    let of_service = is_underscored(first) && is_underscored(second);
+    if !file.srv.is_absent() && !of_service {
         return Some("can't have `srv`: its name is that of a service, such as `_ldap._tcp`");
     }
     None

@@ -317,7 +317,7 @@ impl<'t> VariantAccess<'t> for Variant<'t> {
             Some(value) => seed
                 .deserialize(value)
                 .map_err(|error| Error { at: error.at.or(Some(value.at)), ..error }),
-            None => Err(Error::new(format!("`{}` needs a map of its settings", self.variant))),
+            None => Err(needs_map(self.variant)),
         }
     }
 
@@ -332,7 +332,14 @@ impl<'t> VariantAccess<'t> for Variant<'t> {
     ) -> Result<V::Value, Error> {
         match self.value {
             Some(value) => value.deserialize_struct("", fields, visitor),
-            None => Err(Error::new(format!("`{}` needs a map of its settings", self.variant))),
+            None => Err(needs_map(self.variant)),
         }
     }
+}
+
+/// A word where a map of settings belongs, which may be empty.
+fn needs_map(variant: &str) -> Error {
+    let mut error = Error::new(format!("`{variant}` needs a map of its settings"));
+    error.help = Some(format!("`{{ {variant}: {{ ... }} }}`"));
+    error
 }

@@ -156,7 +156,8 @@ pub(crate) struct Host {
     pub provider: Field<HostProvider>,
     /// How to log in, field by field where it differs from the blueprint's.
     pub ssh: Field<Ssh>,
-    /// The folder of its GlusterFS bricks, such as `/srv/gluster`.
+    /// The absolute folder of its GlusterFS bricks, such as `/srv/gluster`.
+    #[schemars(regex(pattern = "^(/[A-Za-z0-9._+@-]+)+/?$"))]
     pub brick: Field<String>,
     /// Ports that everybody reaches on it, besides those that roles and stacks need.
     pub ports: Field<List<Ports>>,

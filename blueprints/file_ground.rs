@@ -11,9 +11,9 @@ use serde::Deserialize;
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map such as `{ timezone: Etc/UTC }`")]
 pub(crate) struct Base {
-    /// The time zone; as the host has it by default.
+    /// The time zone, `UTC` or such as `Europe/Berlin`; as the host has it by default.
     pub timezone: Field<String>,
-    /// Time servers; those that the host's time service knows by default.
+    /// Addresses or names of time servers; those that the host's time service knows by default.
     pub time_servers: Field<List<String>>,
     /// Packages of the distribution.
     pub packages: Field<List<String>>,
@@ -25,9 +25,11 @@ pub(crate) struct Base {
 pub(crate) struct Dns {
     /// Where records are written.
     pub server: Field<DnsServer>,
-    /// How long an answer may be kept, where a record does not say otherwise; 5m by default.
+    /// How long an answer may be kept, where a record does not say otherwise: `1s` to a week
+    /// (`168h`), 5m by default. Only `powerdns` and `rfc2136` know it.
     pub ttl: Field<Time>,
-    /// Records besides those of the hosts, by name.
+    /// Records besides those of the hosts, by name: a name without a dot lies in the zone, one
+    /// with a dot is whole, `@` is the zone itself.
     pub records: Field<Map<Record>>,
 }
 
@@ -61,7 +63,8 @@ pub(crate) struct PowerDns {
     pub api_key: Field<Secret>,
     /// The zone, made where it is absent; the blueprint's domain by default.
     pub zone: Field<String>,
-    /// The address and port where it answers DNS; by default the URL's host, port 53.
+    /// The address where it answers DNS, with a port where that is not 53; by default the URL's
+    /// host, so it is needed where the URL has a name.
     pub answers: Field<String>,
 }
 
@@ -70,7 +73,7 @@ pub(crate) struct PowerDns {
 #[serde(default, deny_unknown_fields, expecting = "a map with `server` and `key`")]
 #[schemars(extend("required" = ["server", "key"]))]
 pub(crate) struct Rfc2136 {
-    /// Its address, with a port where that is not 53.
+    /// Its address (no name), with a port where that is not 53.
     pub server: Field<String>,
     /// The zone, which has to be there; the blueprint's domain by default.
     pub zone: Field<String>,
@@ -99,9 +102,9 @@ pub(crate) struct Record {
     pub a: Field<List<String>>,
     /// IPv6 addresses, or hosts that have one.
     pub aaaa: Field<List<String>>,
-    /// Another name.
+    /// Another name; then there is nothing else.
     pub cname: Field<String>,
-    /// Texts.
+    /// Texts of at most 255 bytes.
     pub txt: Field<List<String>>,
     /// Services.
     pub srv: Field<List<Srv>>,
@@ -119,6 +122,7 @@ pub(crate) struct Srv {
     /// The share among those of one priority; 0 by default.
     pub weight: Field<u16>,
     /// The port.
+    #[schemars(range(min = 1))]
     pub port: Field<u16>,
     /// The name of who gives it.
     pub target: Field<String>,
@@ -144,13 +148,15 @@ pub(crate) struct Firewall {
 #[schemars(extend("required" = ["mount"]))]
 pub(crate) struct Volume {
     /// How many bricks hold a copy of each file; 1 (no copies) by default.
+    #[schemars(range(min = 1, max = 16))]
     pub replica: Field<u32>,
-    /// Whether the last of three copies holds names and states only.
+    /// Whether the last of three copies holds names and states only; needs `replica: 3`.
     pub arbiter: Field<bool>,
-    /// The folder where every node has it.
+    /// The absolute folder where every node of the swarm, and every host with a brick, has it.
+    #[schemars(regex(pattern = "^(/[A-Za-z0-9._+@-]+)+/?$"))]
     pub mount: Field<String>,
     /// The hosts whose bricks it takes, in order; all that declare one by default.
     pub hosts: Field<List<String>>,
-    /// Options of the volume.
+    /// Options of the volume, such as `network.ping-timeout: "10"`.
     pub options: Field<Map<String>>,
 }

@@ -158,3 +158,5 @@ fn resolve(file: &file::Blueprint, whole: bool, context: &mut Context<'_>) -> La
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_ground;

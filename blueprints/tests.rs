@@ -6,10 +6,10 @@ use std::io;
 
 /// A world of a few files, one environment variable and no home but `/home/me`.
 #[derive(Default)]
-struct World(BTreeMap<PathBuf, Vec<u8>>);
+pub(crate) struct World(BTreeMap<PathBuf, Vec<u8>>);
 
 impl World {
-    fn with(mut self, path: &str, content: &str) -> Self {
+    pub fn with(mut self, path: &str, content: &str) -> Self {
         self.0.insert(path.into(), content.into());
         self
     }
@@ -148,7 +148,7 @@ fn broken_blueprints() {
 }
 
 /// The lab of a blueprint that must be right.
-fn lab(text: &str, world: &World) -> (Lab, Vec<Diagnostic>) {
+pub(crate) fn lab(text: &str, world: &World) -> (Lab, Vec<Diagnostic>) {
     read(text.as_bytes(), "lab.yml", Path::new("/lab"), world)
         .unwrap_or_else(|problems| panic!("{}", render(&problems, text, "lab.yml", false)))
 }
@@ -289,6 +289,12 @@ fn large_maps_and_lists_are_answered() {
     let labels: String = (0..50_000).map(|n| format!("l{n}: v, ")).collect();
     let long = "x".repeat(900_000);
     let aliases = "*long, ".repeat(30_000);
+    let ports: String = (1..20_000).map(|n| format!("{n}/tcp, ")).collect();
+    let many_bricks = host("{1..10000}", "brick: /b");
+    let volumes: String = (0..5000).map(|n| format!("  v{n}: {{ mount: /m/{n} }}\n")).collect();
+    let names: String = (1..=10_000).map(|n| format!("w{n}, ")).collect();
+    let dots = "a.".repeat(2000);
+    let records: String = (0..10_000).map(|n| format!("r{n}: {{ cname: *dots }}, ")).collect();
     for text in [
         body("", &|n| format!("field{n}: 1\n")),
         body("", &|n| format!("f{}: 1\n", n % 60_000)),
@@ -302,6 +308,18 @@ fn large_maps_and_lists_are_answered() {
         body("hosts:\n", &|n| format!("  \"A{n}{{1..10000}}\": {{}}\n")),
         body("hosts:\n", &|n| format!("  n{n}: {{ address: 10.0.0.1 }}\n")),
         host("{1..10000}", &format!("labels: {{ {labels} }}")),
+        host("{1..10000}", &format!("ports: [{ports}]")),
+        host("{1..10000}", &format!("brick: /b, labels: {{ l: v }} }}, x: {{ brick: /{long}")),
+        format!("{many_bricks}gluster:\n{volumes}"),
+        format!("{many_bricks}gluster: {{ v: {{ mount: /m, replica: 3, hosts: [{names}] }} }}"),
+        body("firewall:\n  open:\n", &|n| format!("  - {}/tcp\n", n % 65_535 + 1)),
+        body("firewall:\n  open:\n", &|_| "  - 1-65535/tcp\n".to_owned()),
+        body("gluster:\n", &|n| format!("  v{n}: {{ mount: /m/{n}, replica: 2 }}\n")),
+        body("dns:\n  records:\n", &|n| format!("    r{n}: {{ cname: r{} }}\n", n + 1)),
+        body("dns:\n  records:\n", &|n| format!("    r{n}: {{ a: [node{n}, nod{n}] }}\n")),
+        body("dns:\n  records:\n", &|_| "    r: { a: [node1], cname: r }\n".to_owned()),
+        body("base:\n  packages:\n", &|_| "  - A\n".to_owned()),
+        format!("{head}x: &dots {dots}\ndns: {{ records: {{ {records} }} }}\n"),
         host("{1..10000}", &format!("ssh: {{ user: {long} }}")),
         format!("{head}x: &long {long}\ny: [{}]\n", &aliases[..100_000]),
     ] {
@@ -318,7 +336,7 @@ fn a_thousand_hosts() {
     let extra: String = (0..1000)
         .map(|n| {
             format!(
-                "  w{n}: {{ <<: *first, role: worker, address: 10.20.{}.{} }}\n",
+                "  w{n}: {{ <<: *first, role: worker, brick: /srv/gluster, ports: [9100/tcp], address: 10.20.{}.{} }}\n",
                 32 + n / 200,
                 1 + n % 200
             )
@@ -327,8 +345,15 @@ fn a_thousand_hosts() {
     text = text
         .replace("10.20.30.0/24", "10.20.0.0/16")
         .replace("# How to log in;", &format!("{extra}# How to log in;"));
+    let names: String = (0..1000).map(|n| format!("w{n}, ")).collect();
+    let records: String = (0..1000).map(|n| format!("    r{n}: {{ cname: w{n} }}\n")).collect();
+    text += &format!(
+        "firewall: {{ open: [443/tcp] }}\ngluster:\n  a: {{ mount: /srv/a, replica: 4 }}\n  b: {{ mount: /srv/b, hosts: [{names}] }}\ndns:\n  records:\n    all: {{ a: [{names}] }}\n{records}"
+    );
     let (lab, warnings) = lab(&text, &World::default());
     assert_eq!((lab.hosts.len(), warnings), (1003, vec![]));
+    assert_eq!((lab.volumes[1].bricks.len(), lab.dns.records.len()), (1000, 1001));
+    assert_eq!((lab.brick_hosts().count(), lab.mount_hosts().count()), (1000, 1003));
     assert_eq!(lab.hosts[1002].labels["zone"], "a");
 }
 

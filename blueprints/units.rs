@@ -189,6 +189,32 @@ mod tests {
     }
 
     #[test]
+    fn port_ranges() {
+        let shown = |text| ports(text).map(|p| p.0.to_string());
+        assert_eq!(shown("80/tcp").as_deref(), Some("80/tcp"));
+        assert_eq!(shown("5000-5010/udp").as_deref(), Some("5000-5010/udp"));
+        assert_eq!(shown("65535-65535/tcp").as_deref(), Some("65535/tcp"));
+        for wrong in [
+            "",
+            "80",
+            "/tcp",
+            "80/",
+            "80/TCP",
+            "0/tcp",
+            "65536/tcp",
+            "2-1/tcp",
+            "1-/tcp",
+            "-1/tcp",
+            "+1/tcp",
+            "1-+2/tcp",
+            "80/sctp",
+            "ü/tcp",
+        ] {
+            assert_eq!(shown(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn log_sizes() {
         assert!(log_size("10m").is_some());
         for wrong in ["", "10", "m", "0m", "10M", "10mb", "+1m", "ü"] {
