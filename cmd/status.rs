@@ -4,7 +4,7 @@ use crate::exit::{Error, Exit};
 use crate::load;
 use crate::open::{self, Kind};
 use playbooks::event::Sums;
-use playbooks::{Check, survey};
+use playbooks::{Check, survey, view};
 
 /// The arguments of `status`.
 #[derive(clap::Args)]
@@ -13,7 +13,7 @@ pub struct Args {
     file: load::File,
 }
 
-/// Surveys and says what is not true.
+/// Surveys, says what is not true, and shows the cluster in tables.
 ///
 /// # Errors
 /// When the lab can't be opened.
@@ -21,15 +21,20 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let loaded = load::blueprint(args.file.file.as_deref(), json)?;
     let run = open::lab(loaded, "status", Kind::Reads, json).await?;
     run.begin();
+    let asked = async {
+        let (cx, steps) = (&run.cx, &run.plan.steps);
+        let found = survey::survey(cx, steps).await;
+        survey::tell(cx, steps, &found, &survey::marks(steps, &found));
+        view::tell(cx, steps, &found).await;
+        found
+    };
     let found = tokio::select! {
-        found = survey::survey(&run.cx, &run.plan.steps) => found,
+        found = asked => found,
         () = run.asked_to_stop() => {
             run.interrupted(Default::default()).await;
             return Ok(Exit::Interrupted);
         }
     };
-    let marks = survey::marks(&run.plan.steps, &found);
-    survey::tell(&run.cx, &run.plan.steps, &found, &marks);
     let failed = found.iter().filter(|c| **c != Check::True).count();
     let already_true = Some(found.len() - failed);
     run.end(Sums { already_true, failed: Some(failed), ..Sums::default() }).await;

@@ -83,6 +83,15 @@ pub enum Event {
         /// How many can't be known yet.
         unknown: usize,
     },
+    /// A table of what is; only `status` says them.
+    Table {
+        /// What it shows: `hosts`, `volumes`.
+        title: String,
+        /// The names of its columns.
+        head: Vec<String>,
+        /// Its rows, a text for each column.
+        rows: Vec<Vec<String>>,
+    },
     /// A step is being applied.
     Applying {
         /// Which step.
@@ -245,6 +254,7 @@ impl Events {
             Event::StepFailed { about, error, detail, hint } => {
                 [&mut about.step, error, detail].into_iter().chain(hint).collect()
             }
+            Event::Table { rows, .. } => rows.iter_mut().flatten().collect(),
             Event::Removed { what } => vec![what],
             Event::NotRemoved { what, error } => vec![what, error],
             Event::Begin { .. }

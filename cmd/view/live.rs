@@ -1,7 +1,7 @@
 //! The live table of a terminal: hosts by phases, what each waits for and for how long.
 
-use super::is_end;
 use super::plain::{self, clock, title};
+use super::{is_coloured, is_end, size};
 use playbooks::event::{Event, Mark};
 use std::io::{self, Write};
 use std::time::Duration;
@@ -41,8 +41,14 @@ pub struct Live {
 impl Live {
     /// An empty table.
     pub fn new() -> Self {
-        let color = std::env::var_os("NO_COLOR").is_none();
-        Self { phases: Vec::new(), rows: Vec::new(), drawn: 0, color, verb: "", shown: Vec::new() }
+        Self {
+            phases: Vec::new(),
+            rows: Vec::new(),
+            drawn: 0,
+            color: is_coloured(),
+            verb: "",
+            shown: Vec::new(),
+        }
     }
 
     /// Draws until the events end; the table stays as it was last.
@@ -112,6 +118,8 @@ impl Live {
                 let shown = std::mem::take(&mut self.shown);
                 self.draw(&shown);
             }
+            // `status` says tables, and follows events line by line.
+            Event::Table { .. } => {}
             Event::Note { text } => self.draw(&[format!("note: {text}")]),
             Event::Removed { what } => self.draw(&[format!("  removed {what}")]),
             Event::NotRemoved { what, error } => {
@@ -198,10 +206,4 @@ fn clip(text: &str, width: usize) -> String {
         Some((at, _)) => format!("{}…", &line[..at]),
         None => line.trim_end().to_owned(),
     }
-}
-
-/// Columns and lines of the terminal; 80 by 24 where it does not say.
-fn size() -> (usize, usize) {
-    let size = terminal_size::terminal_size();
-    size.map_or((80, 24), |(w, h)| (usize::from(w.0), usize::from(h.0)))
 }

@@ -2,6 +2,7 @@
 
 mod live;
 mod plain;
+mod table;
 
 use crate::exit::{Error, Exit};
 use live::Live;
@@ -59,6 +60,17 @@ async fn as_json(mut events: UnboundedReceiver<Event>) {
 /// Whether a table can be drawn.
 fn is_terminal() -> bool {
     io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|t| t != "dumb")
+}
+
+/// Whether a terminal wants colours.
+fn is_coloured() -> bool {
+    is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
+/// Columns and lines of the terminal; 80 by 24 where it does not say.
+fn size() -> (usize, usize) {
+    let size = terminal_size::terminal_size();
+    size.map_or((80, 24), |(w, h)| (usize::from(w.0), usize::from(h.0)))
 }
 
 /// Whether there is somebody to ask.

@@ -1,6 +1,6 @@
 //! Plain lines, for logs, pipes and CI.
 
-use super::{is_end, line};
+use super::{is_coloured, is_end, is_terminal, line, size, table};
 use playbooks::event::{About, Event, Mark, Sums};
 use std::collections::HashMap;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -25,7 +25,10 @@ impl Plain {
     /// Prints until the events end.
     pub async fn follow(mut self, mut events: UnboundedReceiver<Event>) {
         while let Some(event) = events.recv().await.filter(|e| !is_end(e)) {
-            if let Some(text) = self.text(&event) {
+            if let Event::Table { title, head, rows } = &event {
+                let width = is_terminal().then(|| size().0);
+                line(&table::text(title, head, rows, width, is_coloured()));
+            } else if let Some(text) = self.text(&event) {
                 line(&shown(&text));
             }
         }
@@ -41,7 +44,7 @@ impl Plain {
                 "survey: {already_true} true, {apply} to apply, {unknown} not known yet"
             )),
             Event::Surveyed { .. } if self.verb == "status" => Some(self.by_phase()),
-            Event::Surveyed { .. } => None,
+            Event::Surveyed { .. } | Event::Table { .. } => None,
             Event::Note { text } => Some(format!("note: {text}")),
             Event::Survey { about, mark, reason, .. } => self.survey(about, *mark, reason),
             Event::Applying { about, reason } => Some(format!("  {}: {reason}", title(about))),
