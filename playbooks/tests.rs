@@ -30,5 +30,6 @@ mod strangers;
 mod swarm;
 mod tasks;
 mod unlisted;
+mod view;
 mod whole;
 mod world;

@@ -98,7 +98,7 @@ mod tests {
     fn counts_that_are_not_whole_are_red() {
         let coloured = table(None, true);
         assert!(coloured.contains("\x1b[32m  3/3 \x1b[0m"), "{coloured:?}");
-        assert!(coloured.contains("\x1b[31m  2/3 \x1b[0m"), "{coloured:?}");
+        assert!(coloured.contains("\x1b[31m  2/3\x1b[0m"), "{coloured:?}");
         assert!(!coloured.contains("ü\x1b"), "{coloured:?}");
     }
 }

@@ -23,7 +23,13 @@ fn json_is_json_to_the_last_line() {
     let up = desk.bp(&["up", "--json"]).exits(0);
     ends(&up, "up", &["applied", "already_true", "failed", "seconds"]);
     assert!(up.err.is_empty(), "{}", up.err);
-    ends(&desk.bp(&["status", "--json"]).exits(0), "status", &["already_true", "failed"]);
+    let status = desk.bp(&["status", "--json"]).exits(0);
+    ends(&status, "status", &["already_true", "failed"]);
+    let tables: Vec<_> = status.json().into_iter().filter(|e| e["event"] == "table").collect();
+    assert_eq!((&tables[0]["title"], &tables[0]["v"]), (&"hosts".into(), &1.into()));
+    let columns = tables[0]["head"].as_array().unwrap();
+    assert_eq!(columns[..3], ["host", "role", "address"]);
+    assert_eq!(tables[0]["rows"][0].as_array().unwrap().len(), columns.len());
     ends(&desk.bp(&["destroy", "--yes", "--json"]).exits(0), "destroy", &["removed", "failed"]);
     ends(&desk.bp(&["init", "other.yml", "--json"]).exits(0), "init", &[]);
     desk.bp(&["inventory", "--json"]).exits(0).json();
