@@ -9,7 +9,7 @@ use crate::{dns, firewall, gluster, networks, stacks};
 use blueprints::{Host, HostProvider, Role};
 use futures::future::{BoxFuture, join_all};
 use providers::{Cmd, Owned, OwnedKind, Provider};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,15 +115,15 @@ async fn is_in_the_labs_swarm(cx: &Cx, node: &str) -> Result<(), String> {
 
 /// Removes it all and verifies that nothing is left.
 pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
-    let (mut removed, mut failed) = (0, 0);
-    let mut count = |what: String, result: Result<(), String>| match result {
-        Ok(()) => {
-            removed += 1;
-            cx.events().emit(Event::Removed { what });
-        }
-        Err(error) => {
-            failed += 1;
-            cx.events().emit(Event::NotRemoved { what, error });
+    // Each thing once: whether it is gone.
+    let mut told: BTreeMap<String, bool> = BTreeMap::new();
+    let mut count = |what: String, result: Result<(), String>| {
+        let before = told.insert(what.clone(), result.is_ok());
+        match result {
+            Ok(()) => cx.events().emit(Event::Removed { what }),
+            // What could not be removed is still there when that is verified.
+            Err(_) if before == Some(false) => {}
+            Err(error) => cx.events().emit(Event::NotRemoved { what, error }),
         }
     };
     for (host, why) in &doomed.strangers {
@@ -176,6 +176,8 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
             Err(error) => count("what is left".to_owned(), Err(error.to_string())),
         }
     }
+    let removed = told.values().filter(|gone| **gone).count();
+    let failed = told.len() - removed;
     Sums { removed: Some(removed), failed: Some(failed), ..Sums::default() }
 }
 

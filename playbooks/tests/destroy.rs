@@ -114,8 +114,7 @@ async fn what_can_not_be_removed_is_listed() {
     provider: remove machine lab-worker1
     provider: remove machine lab-worker2
     not removed: machine lab-node2: remove `lab-node2`: domain is locked
-    not removed: machine lab-node2: it is still there
-    removed 4, failed 2
+    removed 4, failed 1
     ");
 }
 
