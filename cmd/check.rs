@@ -24,7 +24,8 @@ pub fn run(args: &Args, json: bool) -> Result<Exit, Error> {
         );
     } else {
         let (stacks, file) = (loaded.lab.stacks.len(), &loaded.file);
-        view::line(&format!("`{file}` is right: {hosts} hosts, {stacks} stacks"));
+        let (hosts, stacks) = (view::count(hosts, "host"), view::count(stacks, "stack"));
+        view::line(&format!("`{file}` is right: {hosts}, {stacks}"));
     }
     Ok(Exit::Done)
 }

@@ -96,7 +96,7 @@ fn loaded(file: Option<&Path>, json: bool, outside: &dyn Outside) -> Result<Load
         Err(all) => {
             tell(&all, &text, &name, json);
             let errors = all.iter().filter(|d| d.severity == Severity::Error).count();
-            let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
+            let what = view::count(errors, "error");
             Err(Error::input(format!("`{name}` has {what}; nothing was touched")))
         }
     }

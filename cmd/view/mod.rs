@@ -88,6 +88,11 @@ pub fn confirm(question: &str) -> bool {
     matches!(answer.trim(), "y" | "Y" | "yes")
 }
 
+/// So many of something: `1 host`, `2 hosts`.
+pub fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// One line on standard output. A reader that has gone away ends the printing, not the run.
 pub fn line(text: &str) {
     let _ = writeln!(io::stdout().lock(), "{text}");

@@ -1,6 +1,6 @@
 //! Plain lines, for logs, pipes and CI.
 
-use super::{is_coloured, is_end, is_terminal, line, size, table};
+use super::{count, is_coloured, is_end, is_terminal, line, size, table};
 use playbooks::event::{About, Event, Mark, Sums};
 use std::collections::HashMap;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -38,7 +38,7 @@ impl Plain {
     pub fn text(&mut self, event: &Event) -> Option<String> {
         match event {
             Event::Begin { verb, lab, hosts, .. } => {
-                Some(format!("{verb} lab `{lab}`: {} hosts", hosts.len()))
+                Some(format!("{verb} lab `{lab}`: {}", count(hosts.len(), "host")))
             }
             Event::Surveyed { already_true, apply, unknown } if self.verb == "up" => Some(format!(
                 "survey: {already_true} true, {apply} to apply, {unknown} not known yet"

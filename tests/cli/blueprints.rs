@@ -22,7 +22,7 @@ fn the_blueprint_is_found() {
     desk.write("blueprint.txt", RIGHT);
     desk.bp(&["check"]).exits(2);
     desk.write("one.yml", &format!("# mine\n{}", RIGHT.replace("version: 1", "version: 1 # yes")));
-    assert!(desk.bp(&["check"]).exits(0).out.contains("`one.yml` is right: 1 hosts"));
+    assert!(desk.bp(&["check"]).exits(0).out.contains("`one.yml` is right: 1 host, 0 stacks"));
     desk.write("two.yml", RIGHT);
     let two = desk.bp(&["check"]).exits(2);
     assert!(two.err.contains("`one.yml`, `two.yml`"), "{}", two.err);

@@ -61,7 +61,7 @@ fn the_starter_passes_check_and_is_never_written_over() {
     assert!(desk.bp(&["init"]).exits(0).out.contains("`bp.yml`"));
     let check = desk.bp(&["check"]).exits(0);
     assert!(
-        check.out.contains("`bp.yml` is right: 3 hosts, 1 stacks") && check.err.is_empty(),
+        check.out.contains("`bp.yml` is right: 3 hosts, 1 stack") && check.err.is_empty(),
         "{check:?}"
     );
     let written = std::fs::read_to_string(desk.at("bp.yml")).unwrap();
