@@ -80,7 +80,7 @@ fn main() -> ExitCode {
             Verb::Init(args) => init::run(&args, json),
             Verb::Ssh(args) => ssh::run(&args).await,
             Verb::Inventory(args) => inventory::run(&args, json).await,
-            Verb::Completions(args) => completions::run(&args),
+            Verb::Completions(args) => completions::run(&args, json),
         }
     });
     // Threads that end while the process exits free what the exit handlers of libvirt's libraries

@@ -34,6 +34,8 @@ fn json_is_json_to_the_last_line() {
     ends(&desk.bp(&["init", "other.yml", "--json"]).exits(0), "init", &[]);
     desk.bp(&["inventory", "--json"]).exits(0).json();
     desk.bp(&["schema", "--json"]).exits(0).json();
+    let completions = desk.bp(&["completions", "bash", "--json"]).exits(0).json();
+    assert!(completions[0]["script"].as_str().unwrap().contains("complete "));
     for args in [&["up", "nowhere.yml", "--json"][..], &["up", "--json", "--host", "node7"]] {
         let error = desk.bp(args).exits(2).json().pop().unwrap();
         assert_eq!((&error["event"], &error["exit"]), (&"error".into(), &2.into()));
