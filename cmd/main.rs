@@ -88,7 +88,7 @@ fn main() -> ExitCode {
     // not hold the exit up, and is not about to end.
     runtime.shutdown_timeout(THREADS_END);
     match done {
-        Ok(exit) => exit.into(),
+        Ok(exit) => view::printed(exit).into(),
         Err(error) => view::error(json, &error).into(),
     }
 }

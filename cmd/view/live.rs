@@ -1,9 +1,8 @@
 //! The live table of a terminal: hosts by phases, what each waits for and for how long.
 
 use super::plain::{self, clock, title};
-use super::{is_coloured, is_end, size};
+use super::{is_coloured, is_end, print, size};
 use playbooks::event::{Event, Mark};
-use std::io::{self, Write};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -160,9 +159,7 @@ impl Live {
             text.push_str(&line);
             text.push('\n');
         }
-        let mut out = io::stdout().lock();
-        let _ = out.write_all(text.as_bytes());
-        let _ = out.flush();
+        print(&text);
     }
 
     fn table(&self, width: usize, height: usize) -> Vec<String> {

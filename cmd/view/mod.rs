@@ -10,6 +10,7 @@ use plain::Plain;
 use playbooks::event::{self, Event};
 use serde::Serialize;
 use std::io::{self, BufRead, IsTerminal, Write};
+use std::sync::OnceLock;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -80,9 +81,7 @@ pub fn is_interactive() -> bool {
 
 /// Asks; anything but a yes is a no.
 pub fn confirm(question: &str) -> bool {
-    let mut out = io::stdout().lock();
-    let _ = write!(out, "{question} [y/N] ");
-    let _ = out.flush();
+    print(&format!("{question} [y/N] "));
     let mut answer = String::new();
     let _ = io::stdin().lock().read_line(&mut answer);
     matches!(answer.trim(), "y" | "Y" | "yes")
@@ -93,9 +92,36 @@ pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// One line on standard output. A reader that has gone away ends the printing, not the run.
+/// One line on standard output.
 pub fn line(text: &str) {
-    let _ = writeln!(io::stdout().lock(), "{text}");
+    print(&format!("{text}\n"));
+}
+
+/// Why something that was to be printed is lost.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Prints on standard output, at once. A reader that has gone away ends the printing, not the run; a
+/// disk that is full does so, too, and is an error in the end.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            let _ = LOST.set(error.to_string());
+        }
+        _ => {}
+    }
+}
+
+/// How a command ends: as it says, unless not all of what it said could be printed.
+pub fn printed(exit: Exit) -> Exit {
+    match LOST.get() {
+        Some(why) if matches!(exit, Exit::Done | Exit::Differs) => {
+            // Standard output takes no JSON any more.
+            stderr(&format!("error: print to standard output: {why}"));
+            Exit::Failed
+        }
+        _ => exit,
+    }
 }
 
 /// Text on standard error.

@@ -57,6 +57,21 @@ fn what_is_no_terminal_gets_no_colours() {
 }
 
 #[test]
+fn what_can_not_be_printed_is_an_error() {
+    let hosts = Hosts::new(1, STEPS);
+    for args in
+        [&["check"][..], &["schema"], &["completions", "bash"], &["plan"], &["check", "--json"]]
+    {
+        let mut command = hosts.desk.command(args);
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let out = command.stdout(full).output().unwrap();
+        let err = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{args:?}: {err}");
+        assert!(err.starts_with("error: print to standard output: No space left"), "{err}");
+    }
+}
+
+#[test]
 fn a_reader_that_goes_away_does_not_stop_a_run() {
     let hosts = Hosts::new(2, STEPS);
     for (args, code) in [
