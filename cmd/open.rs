@@ -1,12 +1,13 @@
 //! Opens a lab for a run: its lock, its journal, its providers, its plan.
 
 use crate::exit::Error;
-use crate::load::Loaded;
+use crate::load::{self, Loaded};
+use crate::select::Select;
 use crate::view::View;
-use playbooks::event::{Event, Events, Sums};
+use playbooks::event::{Event, Events, Mark, Sums};
 use playbooks::journal::{self, Journal};
 use playbooks::lock::{Holder, LocalLock, LockError};
-use playbooks::{Cx, Plan, RealWorld, World};
+use playbooks::{Check, Cx, Plan, RealWorld, World, survey};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch;
@@ -47,6 +48,26 @@ pub async fn lab(loaded: Loaded, verb: &'static str, kind: Kind, json: bool) -> 
         Ok(plan) => run.plan = plan,
         Err(failure) => return Err(run.give_up(Error::of_input(failure)).await),
     }
+    Ok(run)
+}
+
+/// Opens a lab with the selected part of its plan, and says that the run begins.
+///
+/// # Errors
+/// When the lab can't be opened, or nothing of its plan has the selected names.
+pub async fn selected(
+    file: &load::File,
+    select: &Select,
+    verb: &'static str,
+    kind: Kind,
+    json: bool,
+) -> Result<Run, Error> {
+    let mut run = lab(load::blueprint(file.file.as_deref(), json)?, verb, kind, json).await?;
+    let hosts: Vec<String> = run.cx.lab().hosts.iter().map(|h| h.name.clone()).collect();
+    if let Err(error) = select.apply(&mut run.plan, &hosts) {
+        return Err(run.give_up(error).await);
+    }
+    run.begin();
     Ok(run)
 }
 
@@ -110,6 +131,18 @@ impl Run {
         for remark in &self.plan.remarks {
             self.cx.note(remark);
         }
+    }
+
+    /// What all checks found, and the marks of it, which are said; `None` where the operator asked
+    /// to stop before that.
+    pub async fn survey(&self) -> Option<(Vec<Check>, Vec<Mark>)> {
+        let found = tokio::select! {
+            found = survey::survey(&self.cx, &self.plan.steps) => found,
+            () = self.asked_to_stop() => return None,
+        };
+        let marks = survey::marks(&self.plan.steps, &found);
+        survey::tell(&self.cx, &self.plan.steps, &found, &marks);
+        Some((found, marks))
     }
 
     /// Says how it ended, and waits until all of it is printed.

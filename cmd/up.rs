@@ -5,7 +5,8 @@ use crate::load;
 use crate::open::{self, Kind};
 use crate::select::Select;
 use crate::view;
-use playbooks::{run, survey};
+use playbooks::event::Mark;
+use playbooks::run;
 
 /// The arguments of `up`.
 #[derive(clap::Args)]
@@ -34,24 +35,13 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 /// # Errors
 /// When the run can't begin.
 pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
-    let loaded = load::blueprint(args.file.file.as_deref(), json)?;
-    let mut run = open::lab(loaded, "up", Kind::Writes, json).await?;
+    let mut run = open::selected(&args.file, &args.select, "up", Kind::Writes, json).await?;
     run.cx = run.cx.wiping_bricks(args.wipe_bricks);
-    let hosts: Vec<String> = run.cx.lab().hosts.iter().map(|h| h.name.clone()).collect();
-    if let Err(error) = args.select.apply(&mut run.plan, &hosts) {
-        return Err(run.give_up(error).await);
-    }
-    run.begin();
-    let found = tokio::select! {
-        found = survey::survey(&run.cx, &run.plan.steps) => found,
-        () = run.asked_to_stop() => {
-            run.interrupted(Default::default()).await;
-            return Ok(Exit::Interrupted);
-        }
+    let Some((found, marks)) = run.survey().await else {
+        run.interrupted(Default::default()).await;
+        return Ok(Exit::Interrupted);
     };
-    let marks = survey::marks(&run.plan.steps, &found);
-    survey::tell(&run.cx, &run.plan.steps, &found, &marks);
-    let changes = marks.iter().filter(|m| **m != playbooks::event::Mark::True).count();
+    let changes = marks.iter().filter(|m| **m != Mark::True).count();
     if changes > 0 && !args.yes && !json && view::is_interactive() {
         let question = format!("apply this to the lab `{}`?", run.cx.lab().name);
         if !view::confirm(&question) {
