@@ -48,9 +48,16 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
             doomed.words().join("\n  "),
             run.cx.lab().name
         );
-        if !view::confirm(&question) {
-            run.end(Default::default()).await;
-            return Ok(Exit::Done);
+        match run.consent(&question).await {
+            Some(true) => {}
+            Some(false) => {
+                run.end(Default::default()).await;
+                return Ok(Exit::Done);
+            }
+            None => {
+                run.interrupted(Default::default()).await;
+                return Ok(Exit::Interrupted);
+            }
         }
     }
     let sums = tokio::select! {

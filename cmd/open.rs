@@ -3,7 +3,7 @@
 use crate::exit::Error;
 use crate::load::{self, Loaded};
 use crate::select::Select;
-use crate::view::View;
+use crate::view::{self, View};
 use playbooks::event::{Event, Events, Mark, Sums};
 use playbooks::journal::{self, Journal};
 use playbooks::lock::{Holder, LocalLock, LockError};
@@ -143,6 +143,18 @@ impl Run {
         let marks = survey::marks(&self.plan.steps, &found);
         survey::tell(&self.cx, &self.plan.steps, &found, &marks);
         Some((found, marks))
+    }
+
+    /// Whether the operator wants it; `None` where the answer is to stop.
+    pub async fn consent(&self, question: &str) -> Option<bool> {
+        self.view.shown().await;
+        tokio::select! {
+            yes = view::confirm(question) => Some(yes),
+            () = self.asked_to_stop() => {
+                view::line("");
+                None
+            }
+        }
     }
 
     /// Says how it ended, and waits until all of it is printed.

@@ -44,9 +44,16 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let changes = marks.iter().filter(|m| **m != Mark::True).count();
     if changes > 0 && !args.yes && !json && view::is_interactive() {
         let question = format!("apply this to the lab `{}`?", run.cx.lab().name);
-        if !view::confirm(&question) {
-            run.end(Default::default()).await;
-            return Ok(Exit::Done);
+        match run.consent(&question).await {
+            Some(true) => {}
+            Some(false) => {
+                run.end(Default::default()).await;
+                return Ok(Exit::Done);
+            }
+            None => {
+                run.interrupted(Default::default()).await;
+                return Ok(Exit::Interrupted);
+            }
         }
     }
     let stop = run.stop.clone();

@@ -1,10 +1,9 @@
 //! The live table of a terminal: hosts by phases, what each waits for and for how long.
 
 use super::plain::{self, clock, title};
-use super::{is_coloured, is_end, print, size};
+use super::{Said, is_coloured, print, size};
 use playbooks::event::{Event, Mark};
 use std::time::Duration;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How often the table is drawn.
 const FRAME: Duration = Duration::from_millis(150);
@@ -31,6 +30,8 @@ pub struct Live {
     phases: Vec<String>,
     rows: Vec<Row>,
     drawn: usize,
+    /// Whether something was said since it was drawn.
+    stale: bool,
     color: bool,
     verb: &'static str,
     /// What the survey found to apply: shown before anybody is asked.
@@ -44,6 +45,7 @@ impl Live {
             phases: Vec::new(),
             rows: Vec::new(),
             drawn: 0,
+            stale: false,
             color: is_coloured(),
             verb: "",
             shown: Vec::new(),
@@ -51,15 +53,19 @@ impl Live {
     }
 
     /// Draws until the events end; the table stays as it was last.
-    pub async fn follow(mut self, mut events: UnboundedReceiver<Event>) {
+    pub async fn follow(mut self, mut events: Said) {
         let mut frame = tokio::time::interval(FRAME);
         loop {
             tokio::select! {
-                event = events.recv() => match event.filter(|e| !is_end(e)) {
-                    Some(event) => self.take(&event),
+                event = events.next() => match event {
+                    Some(event) => {
+                        self.stale = true;
+                        self.take(&event);
+                    }
                     None => break,
                 },
-                _ = frame.tick() => self.draw(&[]),
+                // Where nothing happens, nothing is drawn: a question may stand below the table.
+                _ = frame.tick(), if self.stale => self.draw(&[]),
             }
         }
         self.draw(&[]);
@@ -144,6 +150,7 @@ impl Live {
 
     /// Takes the table off the screen, prints the lines where it stood, and draws it again below.
     fn draw(&mut self, lines: &[String]) {
+        self.stale = false;
         let (width, height) = size();
         let mut text = String::new();
         if self.drawn > 0 {

@@ -10,13 +10,15 @@ use plain::Plain;
 use playbooks::event::{self, Event};
 use serde::Serialize;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
 /// A view that follows the events of a run until they end.
 pub struct View {
-    closing: UnboundedSender<Event>,
+    marks: UnboundedSender<Event>,
+    shown: Arc<Notify>,
     printing: JoinHandle<()>,
 }
 
@@ -24,6 +26,8 @@ impl View {
     /// Starts to print; the sender takes the events.
     pub fn start(json: bool, verb: &'static str) -> (Self, UnboundedSender<Event>) {
         let (sender, events) = unbounded_channel();
+        let shown = Arc::<Notify>::default();
+        let events = Said { events, shown: shown.clone() };
         let live = !json && verb == "up" && is_terminal();
         let printing = tokio::spawn(async move {
             if json {
@@ -34,26 +38,51 @@ impl View {
                 Plain::new(verb).follow(events).await;
             }
         });
-        (Self { closing: sender.clone(), printing }, sender)
+        (Self { marks: sender.clone(), shown, printing }, sender)
     }
 
     /// Waits until everything that was said is printed.
     pub async fn end(self) {
         // The channel is in order: what is behind this mark was never said.
-        let _ = self.closing.send(Event::Note { text: END.to_owned() });
+        let _ = self.marks.send(Event::Note { text: END.to_owned() });
         let _ = self.printing.await;
+    }
+
+    /// Waits until everything that was said so far is printed, so that a question stands below it.
+    pub async fn shown(&self) {
+        if self.marks.send(Event::Note { text: SHOWN.to_owned() }).is_ok() {
+            self.shown.notified().await;
+        }
     }
 }
 
 /// The mark that ends a view; no remark is empty.
 const END: &str = "";
 
-fn is_end(event: &Event) -> bool {
-    matches!(event, Event::Note { text } if text == END)
+/// The mark that asks whether all before it is shown; no remark is a blank.
+const SHOWN: &str = " ";
+
+/// What was said, in order, until the end.
+struct Said {
+    events: UnboundedReceiver<Event>,
+    shown: Arc<Notify>,
 }
 
-async fn as_json(mut events: UnboundedReceiver<Event>) {
-    while let Some(event) = events.recv().await.filter(|e| !is_end(e)) {
+impl Said {
+    /// The next event; what came before it has been printed when this is asked.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.events.recv().await? {
+                Event::Note { text } if text == END => return None,
+                Event::Note { text } if text == SHOWN => self.shown.notify_one(),
+                event => return Some(event),
+            }
+        }
+    }
+}
+
+async fn as_json(mut events: Said) {
+    while let Some(event) = events.next().await {
         line(&event::line(&event));
     }
 }
@@ -80,11 +109,16 @@ pub fn is_interactive() -> bool {
 }
 
 /// Asks; anything but a yes is a no.
-pub fn confirm(question: &str) -> bool {
+pub async fn confirm(question: &str) -> bool {
     print(&format!("{question} [y/N] "));
-    let mut answer = String::new();
-    let _ = io::stdin().lock().read_line(&mut answer);
-    matches!(answer.trim(), "y" | "Y" | "yes")
+    let (sender, answer) = oneshot::channel();
+    // A thread that nobody waits for: where the operator stops instead of answering, it still reads.
+    std::thread::spawn(move || {
+        let mut answer = String::new();
+        let _ = io::stdin().lock().read_line(&mut answer);
+        let _ = sender.send(answer);
+    });
+    matches!(answer.await.unwrap_or_default().trim(), "y" | "Y" | "yes")
 }
 
 /// So many of something: `1 host`, `2 hosts`.

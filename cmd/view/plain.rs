@@ -1,9 +1,8 @@
 //! Plain lines, for logs, pipes and CI.
 
-use super::{count, is_coloured, is_end, is_terminal, line, size, table};
+use super::{Said, count, is_coloured, is_terminal, line, size, table};
 use playbooks::event::{About, Event, Mark, Sums};
 use std::collections::HashMap;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 /// A step that waits says so again after this many seconds.
 const REMIND_AFTER: f64 = 15.0;
@@ -23,8 +22,8 @@ impl Plain {
     }
 
     /// Prints until the events end.
-    pub async fn follow(mut self, mut events: UnboundedReceiver<Event>) {
-        while let Some(event) = events.recv().await.filter(|e| !is_end(e)) {
+    pub async fn follow(mut self, mut events: Said) {
+        while let Some(event) = events.next().await {
             if let Event::Table { title, head, rows } = &event {
                 let width = is_terminal().then(|| size().0);
                 line(&table::text(title, head, rows, width, is_coloured()));

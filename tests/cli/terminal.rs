@@ -4,10 +4,11 @@ use crate::faults::existing::STEPS;
 use crate::support::bp::{Desk, binary};
 use crate::support::guests::Guests;
 use crate::support::hosts::Hosts;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::process::Stdio;
 
-/// Runs `bp` on a terminal of its own where these words are typed; its exit code and what is seen.
+/// Runs `bp` on a terminal of its own where these words are typed when it asks; its exit code and
+/// what is seen.
 fn on_a_terminal(desk: &Desk, args: &str, env: &[(&str, &str)], typed: &str) -> (i32, String) {
     let line = format!("{} {args}", binary().display());
     let mut command = desk.command_of("script", &["-qefc", &line, "/dev/null"]);
@@ -16,10 +17,23 @@ fn on_a_terminal(desk: &Desk, args: &str, env: &[(&str, &str)], typed: &str) -> 
     let mut child = pipes.spawn().expect("script runs");
     // Open until the command has ended: the end of the input would be the end of the terminal.
     let mut input = child.stdin.take().unwrap();
-    input.write_all(typed.as_bytes()).unwrap();
-    let out = child.wait_with_output().unwrap();
+    let (mut out, mut seen, mut part) = (child.stdout.take().unwrap(), Vec::new(), [0; 4096]);
+    let mut typed = Some(typed.as_bytes());
+    loop {
+        let count = out.read(&mut part).unwrap();
+        seen.extend_from_slice(&part[..count]);
+        if String::from_utf8_lossy(&seen).contains("[y/N] ")
+            && let Some(typed) = typed.take()
+        {
+            input.write_all(typed).unwrap();
+        }
+        if count == 0 {
+            break;
+        }
+    }
+    let exit = child.wait().unwrap().code().unwrap();
     drop(input);
-    (out.status.code().unwrap(), String::from_utf8_lossy(&out.stdout).into_owned())
+    (exit, String::from_utf8_lossy(&seen).into_owned())
 }
 
 /// Whether there is a sequence that sets colours or weight.
@@ -43,10 +57,19 @@ fn no_color_is_honoured() {
 }
 
 #[test]
+fn an_interrupt_at_the_question_ends_the_run_and_touches_nothing() {
+    let guests = Guests::new(1);
+    let (exit, text) = on_a_terminal(&guests.desk, "up", &[], "\x03");
+    assert!(exit == 130 && text.contains("interrupted"), "{exit} {text}");
+    assert!(guests.own().is_empty());
+}
+
+#[test]
 fn nothing_is_changed_without_a_yes() {
     let guests = Guests::new(1);
     let (exit, text) = on_a_terminal(&guests.desk, "up", &[], "n\n");
-    assert!(exit == 0 && text.contains("apply this to the lab"), "{exit} {text}");
+    let (before, _) = text.split_once("apply this to the lab").expect("it asks");
+    assert!(exit == 0 && before.contains("it is not there"), "{exit} {text}");
     assert!(guests.own().is_empty());
     let (exit, text) = on_a_terminal(&guests.desk, "up", &[], "y\n");
     assert!(exit == 0, "{text}");
