@@ -1,8 +1,10 @@
 //! What a provider of machines can do. All of it is safe to repeat and may be cut off anywhere.
 
+use crate::dns::DnsServer;
 use async_trait::async_trait;
 use blueprints::Host;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A thing that several machines share, made once before them: a network, a template.
@@ -121,6 +123,11 @@ pub trait Provider: Send + Sync {
 
     /// The last lines of the machine's console, where the provider keeps one.
     async fn console(&self, host: &Host) -> Option<String>;
+
+    /// The DNS server of the machines' network, where the provider has one.
+    fn dns(&self) -> Option<Arc<dyn DnsServer>> {
+        None
+    }
 
     /// Everything that carries the lab's tag, in the order in which it is to be removed; also
     /// what no host of the blueprint stands for any more.

@@ -1,9 +1,9 @@
 //! Questions to one server, asked as any client asks, never answered from a cache.
 
-use super::value;
+use super::{rdata, value};
 use crate::ProviderError;
 use hickory_net::proto::rr::rdata::SOA;
-use hickory_net::proto::rr::{Name, RData, RecordType};
+use hickory_net::proto::rr::{RData, RecordType};
 use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::{DnsError, NetError};
 use hickory_resolver::TokioResolver;
@@ -59,12 +59,12 @@ impl Asker {
     pub async fn ask(&self, name: &str, kind: &str) -> Result<BTreeSet<String>, ProviderError> {
         let doing = || format!("ask {} for {name} {kind}", self.at);
         let of = RecordType::from_str(kind).map_err(|e| wrong(doing(), e.to_string()))?;
-        let whole = whole(name).map_err(|e| wrong(doing(), e))?;
+        let whole = rdata::name(name).map_err(|e| wrong(doing(), e))?;
         match self.resolver.lookup(whole, of).await {
             Ok(answer) => {
                 let records = answer.answers().iter();
                 let of_kind = records.filter(|r| r.record_type() == of);
-                Ok(of_kind.map(|r| spelled(&r.data)).collect())
+                Ok(of_kind.map(|r| rdata::spelled(&r.data)).collect())
             }
             Err(NetError::Dns(DnsError::NoRecordsFound(_))) => Ok(BTreeSet::new()),
             Err(error) => Err(said(doing(), &error)),
@@ -77,7 +77,7 @@ impl Asker {
     /// Why there is no answer.
     pub async fn zone_of(&self, name: &str) -> Result<Option<String>, ProviderError> {
         let doing = || format!("ask {} for the zone of {name}", self.at);
-        let whole = whole(name).map_err(|e| wrong(doing(), e))?;
+        let whole = rdata::name(name).map_err(|e| wrong(doing(), e))?;
         let soa = match self.resolver.lookup(whole, RecordType::SOA).await {
             Ok(answer) => answer.answers().iter().find_map(|r| match &r.data {
                 RData::SOA(soa) => Some((r.name.clone(), is_made_up(soa))),
@@ -101,10 +101,6 @@ fn is_made_up(soa: &SOA) -> bool {
     soa.rname.is_root()
 }
 
-fn whole(name: &str) -> Result<Name, String> {
-    Name::from_ascii(format!("{name}.")).map_err(|e| format!("`{name}` is no name: {e}"))
-}
-
 fn wrong(doing: String, cause: String) -> ProviderError {
     ProviderError { doing, cause, hint: None }
 }
@@ -121,22 +117,5 @@ fn said(doing: String, error: &NetError) -> ProviderError {
             ..wrong(doing, "nobody answers".to_owned())
         },
         other => wrong(doing, other.to_string()),
-    }
-}
-
-/// A record's value in bp's spelling.
-fn spelled(data: &RData) -> String {
-    match data {
-        RData::TXT(txt) => value::text(txt.txt_data.iter().map(|s| &**s)),
-        RData::SRV(srv) => format!(
-            "{} {} {} {}",
-            srv.priority,
-            srv.weight,
-            srv.port,
-            value::name(&srv.target.to_ascii())
-        ),
-        RData::CNAME(name) => value::name(&name.to_ascii()),
-        RData::PTR(name) => value::name(&name.to_ascii()),
-        other => other.to_string(),
     }
 }

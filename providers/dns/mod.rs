@@ -5,6 +5,9 @@
 
 mod ask;
 mod powerdns;
+mod rdata;
+mod rfc2136;
+mod tcp;
 pub mod value;
 
 use crate::ProviderError;
@@ -14,6 +17,7 @@ use std::net::SocketAddr;
 
 pub use ask::Asker;
 pub use powerdns::PowerDns;
+pub use rfc2136::Rfc2136;
 
 /// All values of one kind that one name has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
