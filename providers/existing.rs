@@ -111,6 +111,8 @@ mod tests {
                 fingerprint: None,
                 host_key: None,
             },
+            brick: None,
+            ports: Vec::new(),
         }
     }
 
