@@ -26,7 +26,8 @@ lab: build
 clean-lab:
 	$(STAGE) clean-lab $(SUDO) tests/lab/lab.sh down
 
-test: packages
+test:
+	$(STAGE) packages tests/lab/packages.sh tests
 	$(STAGE) format $(CARGO) fmt --all --check
 	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets --features tests/lab -- -D warnings
 	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh')

@@ -2,5 +2,6 @@
 
 mod cli;
 mod faults;
+mod firewall;
 mod ssh;
 mod support;

@@ -5,6 +5,7 @@ use super::base_host::Ground;
 use super::docker::Swarm;
 use super::hypervisor::FakeProvider;
 use super::names::{FakeDns, Names, Zones};
+use super::wall::Wall;
 use crate::cx::World;
 use crate::step::Failure;
 use async_trait::async_trait;
@@ -57,6 +58,7 @@ pub struct Guest {
     pub images: BTreeMap<String, String>,
     pub etcd_folder: bool,
     pub names: Names,
+    pub wall: Wall,
     /// Answers of a login, in turn; then it works.
     pub logins: Vec<SessionError>,
     pub alive: Arc<AtomicBool>,
@@ -87,6 +89,7 @@ impl Guest {
             images: BTreeMap::new(),
             etcd_folder: false,
             names: Names::default(),
+            wall: Wall::default(),
             logins: Vec::new(),
             alive: Arc::default(),
         }
@@ -251,6 +254,9 @@ impl World for FakeWorld {
         let guest = state.guests.get_mut(&host.name).expect("a host of the lab");
         if !guest.is_up() {
             return Err(SessionError::Unreachable("connection refused".to_owned()));
+        }
+        if !guest.wall.lets_in() {
+            return Err(SessionError::Unreachable("no answer".to_owned()));
         }
         if !guest.logins.is_empty() {
             return Err(guest.logins.remove(0));

@@ -127,6 +127,9 @@ impl State {
         if let Some(answer) = self.ground(host, script).or_else(|| self.look(host, script)) {
             return Some(answer);
         }
+        if let Some(answer) = self.guests.get_mut(host)?.wall.look(script) {
+            return Some(answer);
+        }
         let guest = &self.guests[host];
         Some(match script {
             "true" => says(""),
@@ -195,6 +198,9 @@ impl State {
             return Some(answer);
         }
         let guest = self.guests.get_mut(host).expect("a host of the lab");
+        if let Some(answer) = guest.wall.act(cmd) {
+            return Some(answer);
+        }
         if let Stdin::Bytes(content) = &cmd.stdin {
             let file = File {
                 path: format!("{DAEMON_JSON}.new"),

@@ -1,6 +1,9 @@
 #!/bin/sh
-# Installs what building and testing bp needs, from the distribution's packages alone.
+# Installs what building bp and its lab needs, from the distribution's packages alone.
 # Does nothing, and asks nobody, where everything is there already.
+#
+#   packages.sh          what `make lab` needs
+#   packages.sh tests    what `make test` needs besides: servers and firewalls, never as services
 set -eu
 
 packages="
@@ -8,8 +11,11 @@ packages="
     libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
     mmdebstrap debian-archive-keyring e2fsprogs tini
     iproute2 nftables iptables procps util-linux kmod
-    openssh-server openssh-client ca-certificates gpg gpg-agent shellcheck
-    pdns-server pdns-backend-sqlite3 sqlite3 bind9"
+    openssh-server openssh-client ca-certificates gpg gpg-agent shellcheck"
+# What tests start by themselves, in places of their own. As a service of this machine none of
+# them may run because of that: a firewall could lock its user out.
+servers="pdns-server pdns-backend-sqlite3 sqlite3 bind9 ufw firewalld dbus"
+units="pdns named firewalld ufw"
 # Since Debian 13 the daemon's drivers are packages of their own.
 drivers="
     libvirt-daemon-driver-network libvirt-daemon-driver-storage libvirt-daemon-driver-qemu
@@ -33,9 +39,9 @@ apt() {
         -o Dpkg::Use-Pty=0 "$@" >&2
 }
 
-# Without systemd an installed service would be started by its init script and stay behind.
+# What is installed from here on is not started.
 no_services() {
-    if [ ! -d /run/systemd/system ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+    if [ ! -e /usr/sbin/policy-rc.d ]; then
         trap 'rm -f /usr/sbin/policy-rc.d' EXIT
         trap 'exit 130' INT TERM
         printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -60,7 +66,7 @@ add_backports() {
     say "source $codename-backports added in $file, because qemu-utils is from there"
 }
 
-if [ "${1:-}" != as-root ] && ! command -v cargo >/dev/null; then
+if [ "${2:-}" != as-root ] && ! command -v cargo >/dev/null; then
     die "cargo is missing: install the Rust toolchain first (see https://rustup.rs)"
 fi
 [ -e /etc/debian_version ] || die "this is no Debian: install by hand:" "$packages"
@@ -71,18 +77,24 @@ codename=$(. /etc/os-release && printf %s "$VERSION_CODENAME")
 
 # shellcheck disable=SC2086
 wanted=$(missing $packages)
-if [ -z "$wanted" ]; then
+extra=
+if [ "${1:-}" = tests ]; then
+    # shellcheck disable=SC2086
+    extra=$(missing $servers)
+fi
+if [ -z "$wanted$extra" ]; then
     say "all there"
     exit 0
 fi
 if [ "$(id -u)" -ne 0 ]; then
     command -v sudo >/dev/null || die "not root, and no sudo: run \`$0\` as root"
-    exec sudo "$0" as-root
+    exec sudo "$0" "${1:-}" as-root
 fi
 
 # shellcheck disable=SC2086
-say "installing" $wanted
-no_services
+say "installing" $wanted $extra
+# Without systemd an installed service would be started by its init script and stay behind.
+[ -d /run/systemd/system ] || no_services
 case "$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null)" in
     *~bpo*)
         add_backports
@@ -93,5 +105,17 @@ case "$(dpkg-query -W -f '${Version}' qemu-utils 2>/dev/null)" in
     *) apt update ;;
 esac
 # shellcheck disable=SC2086
-apt install --no-install-recommends $wanted
+[ -z "$wanted" ] || apt install --no-install-recommends $wanted
+if [ -n "$extra" ]; then
+    no_services
+    new=$(for unit in $units; do
+        [ -e "/lib/systemd/system/$unit.service" ] || echo "$unit"
+    done)
+    # shellcheck disable=SC2086
+    apt install --no-install-recommends $extra
+    for unit in $new; do
+        rm -f "/etc/systemd/system/multi-user.target.wants/$unit.service"
+        [ ! -d /run/systemd/system ] || systemctl disable --quiet "$unit"
+    done
+fi
 say "installed"

@@ -40,12 +40,13 @@ pub fn binary() -> PathBuf {
 pub struct Desk {
     dir: TempDir,
     env: Vec<(String, String)>,
+    netns: Option<String>,
 }
 
 impl Desk {
     /// An empty one.
     pub fn new() -> Self {
-        Self { dir: TempDir::new().unwrap(), env: Vec::new() }
+        Self { dir: TempDir::new().unwrap(), env: Vec::new(), netns: None }
     }
 
     /// One that holds this as `bp.yml`.
@@ -58,6 +59,12 @@ impl Desk {
     /// With this in the environment of every run.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With every run inside this network namespace.
+    pub fn inside(mut self, netns: &str) -> Self {
+        self.netns = Some(netns.to_owned());
         self
     }
 
@@ -86,7 +93,14 @@ impl Desk {
 
     /// Another program's command, run as `bp` would be.
     pub fn command_of(&self, program: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(program);
+        let mut command = match &self.netns {
+            None => Command::new(program),
+            Some(netns) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", netns, program]);
+                command
+            }
+        };
         command.args(args).current_dir(self.dir.path()).stdin(Stdio::null());
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
         command.env("HOME", self.dir.path()).env("USER", "tester");

@@ -1,0 +1,144 @@
+//! Changes that undo themselves: a wall that keeps the operator out is gone again a minute later.
+//!
+//! A change arms a revert on the host, is made for the running system alone, is confirmed over a
+//! new connection, and only then kept for the next boot. Whoever is cut off between leaves the
+//! revert armed: it runs, and the next `up` starts over.
+
+use crate::cx::Cx;
+use crate::limits;
+use crate::step::{Failure, Trouble};
+use providers::{Cmd, SessionError, Stdin};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// How long a change stands that nobody confirmed.
+const REVERT: Duration = Duration::from_secs(60);
+
+/// How long it is tried to confirm one. Two logins on a busy machine; less than [`REVERT`], so that
+/// the two do not race.
+const CONFIRM: Duration = Duration::from_secs(40);
+
+/// Getting ready and making a change: ufw takes a second for each rule on an emulated machine.
+const ARMING: Duration = Duration::from_secs(300);
+
+/// The exit status of a confirmation that comes too late.
+const TOO_LATE: i32 = 75;
+
+/// A marker that is there while a revert is armed.
+pub const ARMED: &str = "/run/bp-firewall/armed";
+
+/// Who changes the walls, reverts or confirms holds this: they never overlap.
+const ALONE: &str = "exec 9>>/run/bp-firewall.lock; flock -w 60 9 || { echo 'another change of the walls is at work' >&2; exit 1; }";
+
+/// A change of a host's walls, as shell. All of it runs in `/run/bp-firewall`, saving and restoring
+/// in `before` there.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// What is wanted: the file `wanted` there.
+    pub content: String,
+    /// Saves what is.
+    pub save: String,
+    /// Gets ready what takes long, while nothing changes.
+    pub prepare: String,
+    /// Makes the change for the running system alone.
+    pub load: String,
+    /// Puts back what was saved.
+    pub restore: String,
+    /// Makes the change stay over a boot.
+    pub keep: String,
+}
+
+/// The command that arms the revert and makes the change. What was saved stays where an earlier
+/// change was never confirmed: it is still what to go back to.
+fn arm(change: &Change) -> Cmd {
+    let script = format!(
+        "set -eu; umask 077\n{ALONE}\n\
+         mkdir -p /run/bp-firewall; cd /run/bp-firewall\n\
+         if [ ! -e armed ]; then rm -rf before confirmed; mkdir before; (cd before\n{save}\n); fi\n\
+         cat >wanted\n{prepare}\n\
+         cat >revert <<'REVERT'\n\
+         set -eu\n{ALONE}\n\
+         cd /run/bp-firewall; [ -e armed ] || exit 0\n\
+         (cd before\n{restore}\n)\n\
+         rm -f armed\n\
+         REVERT\n\
+         systemctl stop bp-firewall-revert.timer 2>/dev/null || :\n\
+         : >armed\n\
+         systemd-run --quiet --collect --unit=bp-firewall-revert --on-active={seconds} --timer-property=AccuracySec=1s \
+         /bin/sh /run/bp-firewall/revert 9>&-\n\
+         r=0; (\n{load}\n) || r=$?\n\
+         [ $r = 0 ] || {{ exec 9>&-; sh revert; systemctl stop bp-firewall-revert.timer 2>/dev/null || :; exit $r; }}",
+        save = change.save,
+        prepare = change.prepare,
+        restore = change.restore,
+        load = change.load,
+        seconds = REVERT.as_secs(),
+    );
+    Cmd::new(script).stdin(Stdin::Bytes(change.content.clone().into_bytes())).within(ARMING)
+}
+
+/// The command that disarms the revert and keeps the change; again is no harm.
+fn confirm(change: &Change) -> Cmd {
+    Cmd::new(format!(
+        "set -eu; umask 077\n{ALONE}\n\
+         cd /run/bp-firewall\n\
+         if [ -e armed ]; then mv armed confirmed; fi\n\
+         [ -e confirmed ] || {{ echo 'the change has undone itself before it was confirmed' >&2; exit {TOO_LATE}; }}\n\
+         systemctl stop bp-firewall-revert.timer 2>/dev/null || :\n{keep}",
+        keep = change.keep,
+    ))
+    .within(Duration::from_secs(120))
+}
+
+/// Makes a change, confirms it over a new connection, keeps it.
+///
+/// # Errors
+/// When nobody could log in any more: the change has undone itself then, or is about to.
+pub async fn guarded(cx: &Cx, host: &str, change: &Change) -> Result<(), Trouble> {
+    cx.ok(host, arm(change)).await?;
+    let until = Instant::now() + CONFIRM;
+    let mut last = SessionError::Unreachable("no answer".to_owned());
+    while Instant::now() < until {
+        let confirming = async {
+            let session = cx.new_session(host).await?;
+            let cmd = confirm(change);
+            Ok::<_, SessionError>((session.run(&cmd).await?, cmd))
+        };
+        match tokio::time::timeout_at(until, confirming).await {
+            Ok(Ok((output, _))) if output.ok() => return Ok(()),
+            Ok(Ok((output, cmd))) => return Err(Failure::command(&cmd, &output).into()),
+            Ok(Err(error)) => last = error,
+            Err(_) => {}
+        }
+        sleep(Duration::from_secs(1).min(until.saturating_duration_since(Instant::now()))).await;
+    }
+    Err(locked_out(cx, host, &last).await.into())
+}
+
+/// Waits until the change has undone itself, and says what happened.
+async fn locked_out(cx: &Cx, host: &str, last: &SessionError) -> Failure {
+    let until = Instant::now() + REVERT + CONFIRM;
+    let mut end = "it undoes itself, but the host does not answer since".to_owned();
+    while Instant::now() < until {
+        let cx = cx.fresh();
+        let cmd = Cmd::new(format!("[ ! -e {ARMED} ]"));
+        let asked = cx.run(host, &cmd);
+        if let Ok(Ok(output)) = tokio::time::timeout_at(until, asked).await {
+            if output.ok() {
+                end = "it has undone itself".to_owned();
+                break;
+            }
+        }
+        sleep(limits::POLL_SLOWEST).await;
+    }
+    let port = cx.lab().host(host).map_or(22, |h| h.ssh.port);
+    Failure::new(format!(
+        "with the new walls nobody could log in within {}: {last}\n\
+         the change undoes itself after {}: {end}",
+        limits::seconds(CONFIRM),
+        limits::seconds(REVERT)
+    ))
+    .hint(format!(
+        "does sshd there listen on {port}/tcp? where a port is forwarded, its own port is a door that `ports` of the host has to name"
+    ))
+}

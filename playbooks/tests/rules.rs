@@ -1,0 +1,232 @@
+//! What ufw and firewalld say of their rules, as they really say it, against walls.
+
+use crate::firewall::asked::Asked;
+use crate::firewall::doors::{Door, What, Who};
+use crate::firewall::walls::Walls;
+use crate::firewall::{firewalld, ufw};
+use std::net::IpAddr;
+
+/// SSH for everybody, the swarm for two nodes.
+fn walls() -> Walls {
+    let door = |what: Option<What>, from, why: &str| Door {
+        what: what.expect("a port"),
+        from,
+        why: why.to_owned(),
+    };
+    let nodes = ["10.20.30.11", "fd00::1"].map(|a| a.parse::<IpAddr>().expect("an address"));
+    Walls {
+        lab: "lab".to_owned(),
+        doors: vec![
+            door(What::read("tcp", "22"), Who::Anyone, "ssh"),
+            door(What::read("udp", "5000-5001"), Who::Anyone, "open everywhere"),
+            door(What::read("tcp", "2377"), Who::Nodes, "swarm"),
+            door(What::read("esp", ""), Who::Nodes, "encrypted overlay networks"),
+        ],
+        addresses: [(Who::Nodes, nodes.into())].into(),
+    }
+}
+
+/// ufw 0.36, its rules made with its command; one is the operator's.
+const UFW: &str = r#"@ufw
+@ufw-file
+### RULES ###
+
+### tuple ### allow any 25 0.0.0.0/0 any 0.0.0.0/0 in comment=6d696e65
+-A ufw-user-input -p tcp --dport 25 -j ACCEPT
+-A ufw-user-input -p udp --dport 25 -j ACCEPT
+
+### tuple ### limit tcp 22 0.0.0.0/0 any 0.0.0.0/0 in comment=6d696e65
+-A ufw-user-input -p tcp --dport 22 -j ACCEPT
+
+### tuple ### allow udp 5000:5001 0.0.0.0/0 any 0.0.0.0/0 in comment=6270206c6162
+-A ufw-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
+
+### tuple ### allow tcp 2377 0.0.0.0/0 any 10.20.30.11 in comment=6270206c6162
+-A ufw-user-input -p tcp --dport 2377 -s 10.20.30.11 -j ACCEPT
+
+### tuple ### allow esp any 0.0.0.0/0 any 10.20.30.11 in comment=6270206c6162
+-A ufw-user-input -p esp -s 10.20.30.11 -j ACCEPT
+
+### END RULES ###
+### RULES ###
+
+### tuple ### limit tcp 22 ::/0 any ::/0 in comment=6d696e65
+-A ufw6-user-input -p tcp --dport 22 -j ACCEPT
+
+### tuple ### allow udp 5000:5001 ::/0 any ::/0 in comment=6270206c6162
+-A ufw6-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
+
+### tuple ### allow tcp 2377 ::/0 any fd00::1 in comment=6270206c6162
+-A ufw6-user-input -p tcp --dport 2377 -s fd00::1 -j ACCEPT
+
+### tuple ### allow esp any ::/0 any fd00::1 in comment=6270206c6162
+-A ufw6-user-input -p esp -s fd00::1 -j ACCEPT
+
+### END RULES ###
+@ufw-settings
+IPV6=yes
+DEFAULT_INPUT_POLICY="DROP"
+@ufw-live
+-P INPUT DROP
+-A INPUT -j ufw-before-input
+-P INPUT DROP
+-A INPUT -j ufw6-before-input
+-N ufw-user-input
+-A ufw-user-input -p tcp -m tcp --dport 25 -j ACCEPT
+-A ufw-user-input -p udp -m udp --dport 25 -j ACCEPT
+-A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+-A ufw-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
+-A ufw-user-input -s 10.20.30.11/32 -p tcp -m tcp --dport 2377 -j ACCEPT
+-A ufw-user-input -s 10.20.30.11/32 -p esp -j ACCEPT
+-N ufw6-user-input
+-A ufw6-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+-A ufw6-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
+-A ufw6-user-input -s fd00::1/128 -p tcp -m tcp --dport 2377 -j ACCEPT
+-A ufw6-user-input -s fd00::1/128 -p esp -j ACCEPT
+"#;
+
+#[test]
+fn what_ufw_says() {
+    let differs = |from: &str, to: &str| {
+        assert!(UFW.contains(from), "{from}");
+        ufw::differences(&walls(), &Asked::read(&UFW.replace(from, to)))
+    };
+    assert_eq!(differs("@ufw\n", "@ufw\n"), Vec::<String>::new());
+    let lab = ["5000-5001/udp", "2377/tcp from nodes", "esp from nodes"];
+    assert_eq!(differs("=6270206c6162", "=6270"), Vec::<String>::new(), "whosever rule it is");
+    let off = "nothing is closed: ufw is off";
+    assert_eq!(differs("@ufw\n", ""), [off]);
+    let gone = "### tuple ### allow tcp 2377 0.0.0.0/0 any 10.20.30.11 in";
+    assert_eq!(
+        differs(gone, "### tuple ### deny tcp 2377 0.0.0.0/0 any 10.20.30.11 in"),
+        ["2377/tcp from 10.20.30.11 is not open"]
+    );
+    let more = "### tuple ### allow tcp 2377:2378 0.0.0.0/0 any 10.20.30.11 in";
+    assert_eq!(
+        differs(gone, more),
+        [
+            "2377/tcp from 10.20.30.11 is not open",
+            "2377-2378/tcp from 10.20.30.11 is open, the blueprint does not say so",
+        ]
+    );
+    assert_eq!(differs("=\"DROP\"", "=\"ACCEPT\""), ["ufw lets in what no rule forbids"]);
+    let live = "-A ufw-user-input -s 10.20.30.11/32 -p tcp -m tcp --dport 2377 -j ACCEPT\n";
+    let said = differs(live, "");
+    assert_eq!(
+        said,
+        ["`-A ufw-user-input --dport 2377 -j ACCEPT -p tcp -s 10.20.30.11` is not loaded"]
+    );
+    assert_eq!(
+        differs("-A INPUT -j ufw-before-input\n", ""),
+        ["`-A INPUT -j ufw-before-input` is not loaded"]
+    );
+    let said =
+        differs("-N ufw-user-input\n", "-A ufw-user-input -p tcp -m tcp --dport 9 -j ACCEPT\n");
+    assert_eq!(said, ["`-A ufw-user-input --dport 9 -j ACCEPT -p tcp` is loaded, and not written"]);
+    let open = ufw::open(&walls(), &Asked::read(UFW));
+    let open: Vec<String> = open.iter().map(ToString::to_string).collect();
+    assert_eq!(open[1..4], lab);
+    assert_eq!(open[4..], ["25/tcp", "25/udp"]);
+}
+
+#[test]
+fn what_ufw_is_told() {
+    let gone = "allow tcp 2377 0.0.0.0/0 any 10.20.30.11 in";
+    let said = UFW.replace(gone, "allow udp 9:10 0.0.0.0/0 any 10.20.30.11 in");
+    let change = ufw::change(&walls(), &Asked::read(&said));
+    assert_eq!(
+        change.content,
+        "allow proto tcp from 10.20.30.11 to any port 2377 comment 'bp lab'\n\
+         delete allow proto udp from 10.20.30.11 to any port 9:10\n"
+    );
+    let removal = ufw::removal("lab", &Asked::read(UFW));
+    assert_eq!(
+        removal.content,
+        "delete allow proto udp from any to any port 5000:5001\n\
+         delete allow proto tcp from 10.20.30.11 to any port 2377\n\
+         delete allow proto tcp from fd00::1 to any port 2377\n\
+         delete allow proto esp from 10.20.30.11\n\
+         delete allow proto esp from fd00::1\n"
+    );
+}
+
+/// firewalld 1.3, asked over the bus, and the file of its zone.
+const FIREWALLD: &str = r#"@firewalld
+@firewalld-zone
+<?xml version="1.0" encoding="utf-8"?>
+<zone>
+  <short>Public</short>
+  <service name="ssh"/>
+  <rule priority="-2000">
+    <port port="25" protocol="tcp"/>
+    <accept/>
+  </rule>
+  <rule priority="-N">
+    <port port="22" protocol="tcp"/>
+    <accept/>
+  </rule>
+  <rule priority="-N">
+    <port port="5000-5001" protocol="udp"/>
+    <accept/>
+  </rule>
+  <rule priority="-N" family="ipv4">
+    <source address="10.20.30.11"/>
+    <port port="2377" protocol="tcp"/>
+    <accept/>
+  </rule>
+  <rule priority="-N" family="ipv6">
+    <source address="fd00::1"/>
+    <port port="2377" protocol="tcp"/>
+    <accept/>
+  </rule>
+  <rule priority="-N" family="ipv4">
+    <source address="10.20.30.11"/>
+    <protocol value="esp"/>
+    <accept/>
+  </rule>
+  <rule priority="-N" family="ipv6">
+    <source address="fd00::1"/>
+    <protocol value="esp"/>
+    <accept/>
+  </rule>
+  <forward/>
+</zone>
+@firewalld-live
+as 7 "rule priority=\"-2000\" port port=\"25\" protocol=\"tcp\" accept" "rule priority=\"-N\" port port=\"22\" protocol=\"tcp\" accept" "rule priority=\"-N\" port port=\"5000-5001\" protocol=\"udp\" accept" "rule priority=\"-N\" family=\"ipv4\" source address=\"10.20.30.11\" port port=\"2377\" protocol=\"tcp\" accept" "rule priority=\"-N\" family=\"ipv6\" source address=\"fd00::1\" port port=\"2377\" protocol=\"tcp\" accept" "rule priority=\"-N\" family=\"ipv4\" source address=\"10.20.30.11\" protocol value=\"esp\" accept" "rule priority=\"-N\" family=\"ipv6\" source address=\"fd00::1\" protocol value=\"esp\" accept"
+"#;
+
+#[test]
+fn what_firewalld_says() {
+    let change = firewalld::change(&walls(), &Asked::read("@firewalld\n@firewalld-zone\n"));
+    let number = change.content.split('"').nth(1).expect("a priority").to_owned();
+    let whole = FIREWALLD.replace("-N", &number);
+    let differs = |from: &str, to: &str| {
+        assert!(whole.contains(from), "{from}");
+        firewalld::differences(&walls(), &Asked::read(&whole.replacen(from, to, 1)))
+    };
+    assert_eq!(differs("@firewalld\n", "@firewalld\n"), Vec::<String>::new());
+    assert_eq!(differs("@firewalld\n", ""), ["nothing is closed: firewalld does not run"]);
+    assert_eq!(
+        differs("<zone>", "<zone target=\"ACCEPT\">"),
+        ["the default zone lets in what no rule forbids"]
+    );
+    assert_eq!(
+        differs("port port=\\\"22\\\"", "port port=\\\"23\\\""),
+        ["22/tcp is not open", "23/tcp is open, the blueprint does not say so",]
+    );
+    assert_eq!(
+        differs("port=\"22\" protocol=\"tcp\"/>", "port=\"23\" protocol=\"tcp\"/>"),
+        ["the walls would not come back like this at a boot"]
+    );
+    let bent = whole.replace("port=\\\"22\\\"", "port=\\\"23\\\"");
+    let change = firewalld::change(&walls(), &Asked::read(&bent));
+    let rule = |port: u16| {
+        format!("rule priority=\"{number}\" port port=\"{port}\" protocol=\"tcp\" accept\n")
+    };
+    assert_eq!(change.content, format!("+{}-{}", rule(22), rule(23)));
+    let removal = firewalld::removal("lab", &Asked::read(&whole));
+    let lines: Vec<&str> = removal.content.lines().collect();
+    assert_eq!(lines.iter().filter(|l| l.starts_with("-rule ")).count(), 6);
+    assert_eq!(lines.iter().filter(|l| l.starts_with("k-rule ")).count(), 6);
+    assert!(!removal.content.contains("port=\"25\""));
+}
