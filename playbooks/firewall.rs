@@ -103,12 +103,18 @@ fn closed(host: &Host, backend: FirewallBackend, doors: Vec<Door>) -> Step {
         async move {
             let walls = Walls::of(&cx, &doors).await.map_err(Failure::new)?;
             let asked = Asked::of(&cx, &host).await?;
-            let change = match asked.backend(backend)? {
+            let by = asked.backend(backend)?;
+            let change = match by {
                 Backend::Nftables => nftables::change(&walls),
                 Backend::Ufw => ufw::change(&walls, &asked),
                 Backend::Firewalld => firewalld::change(&walls, &asked),
             };
-            guarded(&cx, &host, &change).await
+            guarded(&cx, &host, &change).await?;
+            // What bp made before another firewall was chosen would close what that one opens.
+            if by != Backend::Nftables && nftables::is_there(&asked) {
+                guarded(&cx, &host, &nftables::removal(&cx.lab().name)).await?;
+            }
+            Ok(())
         }
     })
 }
@@ -134,11 +140,15 @@ async fn check(cx: &Cx, host: &str, backend: FirewallBackend, doors: &[Door]) ->
 }
 
 fn differences(backend: Backend, walls: &Walls, asked: &Asked) -> Vec<String> {
-    match backend {
-        Backend::Nftables => nftables::differences(walls, asked),
+    let mut words = match backend {
+        Backend::Nftables => return nftables::differences(walls, asked),
         Backend::Ufw => ufw::differences(walls, asked),
         Backend::Firewalld => firewalld::differences(walls, asked),
+    };
+    if nftables::is_there(asked) {
+        words.push("bp's own table of nftables is there beside it".to_owned());
     }
+    words
 }
 
 /// What the phase made outside the machines that bp removes: see [`crate::destroy`].

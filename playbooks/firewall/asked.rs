@@ -77,49 +77,35 @@ impl Asked {
     /// Who enforces the walls here, as the blueprint wants it.
     ///
     /// # Errors
-    /// When two would, and each would close what the other opens.
+    /// When another one is at work too: each would close what the other opens.
     pub fn backend(&self, wanted: FirewallBackend) -> Result<Backend, Failure> {
-        let two = |a: &str, b: &str, hint: &str| {
-            Err(Failure::new(format!(
-                "{a} and {b} are both at work, and each closes what the other opens"
-            ))
-            .hint(hint.to_owned()))
+        const NO_UFW: &str = "`ufw disable` there";
+        const NO_FIREWALLD: &str = "`systemctl disable --now firewalld` there";
+        let two = |a: &str, b: &str, hint: String| {
+            let each = "each closes what the other opens";
+            Err(Failure::new(format!("{a} and {b} are both at work, and {each}")).hint(hint))
         };
         let (firewalld, ufw) = (self.has("firewalld"), self.has("ufw"));
-        let nftables = nftables::is_there(self);
-        let off = "`ufw disable`, or `systemctl disable --now firewalld`, there";
         match wanted {
-            _ if firewalld && ufw => two("firewalld", "ufw", off),
-            FirewallBackend::Nftables if firewalld => two(
-                "firewalld",
-                "nftables",
-                "`systemctl disable --now firewalld` there, or `backend: firewalld`",
-            ),
+            _ if firewalld && ufw => {
+                two("firewalld", "ufw", format!("{NO_UFW}, or {NO_FIREWALLD}"))
+            }
+            FirewallBackend::Nftables if firewalld => {
+                two("firewalld", "nftables", format!("{NO_FIREWALLD}, or `backend: firewalld`"))
+            }
             FirewallBackend::Nftables if ufw => {
-                two("ufw", "nftables", "`ufw disable` there, or `backend: ufw`")
+                two("ufw", "nftables", format!("{NO_UFW}, or `backend: ufw`"))
             }
-            FirewallBackend::Ufw if firewalld => two(
-                "firewalld",
-                "ufw",
-                "`systemctl disable --now firewalld` there, or `backend: firewalld`",
-            ),
+            FirewallBackend::Ufw if firewalld => {
+                two("firewalld", "ufw", format!("{NO_FIREWALLD}, or `backend: firewalld`"))
+            }
             FirewallBackend::Firewalld if ufw => {
-                two("ufw", "firewalld", "`ufw disable` there, or `backend: ufw`")
+                two("ufw", "firewalld", format!("{NO_UFW}, or `backend: ufw`"))
             }
-            FirewallBackend::Auto | FirewallBackend::Firewalld if firewalld && nftables => two(
-                "firewalld",
-                "bp's own table of nftables",
-                "`backend: nftables` and `systemctl disable --now firewalld` there",
-            ),
-            FirewallBackend::Auto | FirewallBackend::Ufw if ufw && nftables => two(
-                "ufw",
-                "bp's own table of nftables",
-                "`backend: nftables` and `ufw disable` there",
-            ),
-            FirewallBackend::Auto if firewalld => Ok(Backend::Firewalld),
-            FirewallBackend::Auto if ufw => Ok(Backend::Ufw),
             FirewallBackend::Firewalld => Ok(Backend::Firewalld),
             FirewallBackend::Ufw => Ok(Backend::Ufw),
+            FirewallBackend::Auto if firewalld => Ok(Backend::Firewalld),
+            FirewallBackend::Auto if ufw => Ok(Backend::Ufw),
             FirewallBackend::Auto | FirewallBackend::Nftables | FirewallBackend::None => {
                 Ok(Backend::Nftables)
             }

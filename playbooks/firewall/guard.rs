@@ -27,7 +27,8 @@ const TOO_LATE: i32 = 75;
 /// A marker that is there while a revert is armed.
 pub const ARMED: &str = "/run/bp-firewall/armed";
 
-/// Who changes the walls, reverts or confirms holds this: they never overlap.
+/// Who changes the walls, reverts or confirms holds this: they never overlap. What they start
+/// outlives them, and so is not given the lock.
 const ALONE: &str = "exec 9>>/run/bp-firewall.lock; flock -w 60 9 || { echo 'another change of the walls is at work' >&2; exit 1; }";
 
 /// A change of a host's walls, as shell. All of it runs in `/run/bp-firewall`, saving and restoring
@@ -59,14 +60,14 @@ fn arm(change: &Change) -> Cmd {
          cat >revert <<'REVERT'\n\
          set -eu\n{ALONE}\n\
          cd /run/bp-firewall; [ -e armed ] || exit 0\n\
-         (cd before\n{restore}\n)\n\
+         (cd before\n{restore}\n) 9>&-\n\
          rm -f armed\n\
          REVERT\n\
          systemctl stop bp-firewall-revert.timer 2>/dev/null || :\n\
          : >armed\n\
          systemd-run --quiet --collect --unit=bp-firewall-revert --on-active={seconds} --timer-property=AccuracySec=1s \
          /bin/sh /run/bp-firewall/revert 9>&-\n\
-         r=0; (\n{load}\n) || r=$?\n\
+         r=0; (\n{load}\n) 9>&- || r=$?\n\
          [ $r = 0 ] || {{ exec 9>&-; sh revert; systemctl stop bp-firewall-revert.timer 2>/dev/null || :; exit $r; }}",
         save = change.save,
         prepare = change.prepare,

@@ -50,6 +50,10 @@ const UFW: &str = r#"@ufw
 ### END RULES ###
 ### RULES ###
 
+### tuple ### allow any 25 ::/0 any ::/0 in comment=6d696e65
+-A ufw6-user-input -p tcp --dport 25 -j ACCEPT
+-A ufw6-user-input -p udp --dport 25 -j ACCEPT
+
 ### tuple ### limit tcp 22 ::/0 any ::/0 in comment=6d696e65
 -A ufw6-user-input -p tcp --dport 22 -j ACCEPT
 
@@ -79,6 +83,8 @@ DEFAULT_INPUT_POLICY="DROP"
 -A ufw-user-input -s 10.20.30.11/32 -p tcp -m tcp --dport 2377 -j ACCEPT
 -A ufw-user-input -s 10.20.30.11/32 -p esp -j ACCEPT
 -N ufw6-user-input
+-A ufw6-user-input -p tcp -m tcp --dport 25 -j ACCEPT
+-A ufw6-user-input -p udp -m udp --dport 25 -j ACCEPT
 -A ufw6-user-input -p tcp -m tcp --dport 22 -j ACCEPT
 -A ufw6-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
 -A ufw6-user-input -s fd00::1/128 -p tcp -m tcp --dport 2377 -j ACCEPT
@@ -142,9 +148,9 @@ fn what_ufw_is_told() {
     let removal = ufw::removal("lab", &Asked::read(UFW));
     assert_eq!(
         removal.content,
-        "delete allow proto udp from any to any port 5000:5001\n\
-         delete allow proto tcp from 10.20.30.11 to any port 2377\n\
+        "delete allow proto tcp from 10.20.30.11 to any port 2377\n\
          delete allow proto tcp from fd00::1 to any port 2377\n\
+         delete allow proto udp from any to any port 5000:5001\n\
          delete allow proto esp from 10.20.30.11\n\
          delete allow proto esp from fd00::1\n"
     );

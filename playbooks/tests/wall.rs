@@ -139,7 +139,7 @@ impl Wall {
         self.armed = Some((before, Instant::now() + Duration::from_secs(60)));
         (self.confirmed, self.wanted) = (false, content.to_owned());
         self.table = match loading {
-            l if l.starts_with("r=0; (\nnft -f wanted\n) || r=$?\n") => {
+            l if l.starts_with("r=0; (\nnft -f wanted\n) 9>&- || r=$?\n") => {
                 let start = format!("{TABLE}\ndelete {TABLE}\n{TABLE} {{\n");
                 assert!(content.starts_with(&start) && !content.contains("flush"), "{content}");
                 loaded(content)

@@ -17,9 +17,9 @@ struct Words {
 
 /// Rules as Docker makes them: in tables of its own and the built-in ones.
 const DOCKER: &str = "iptables -N DOCKER && iptables -N DOCKER-USER && iptables -I FORWARD -j DOCKER-USER && \
-     iptables -A DOCKER -d 172.18.0.2/32 -p tcp -m tcp --dport 8080 -j ACCEPT && iptables -A FORWARD -j DOCKER && \
+     iptables -A DOCKER -d 172.18.0.2/32 -p tcp -m tcp --dport 8443 -j ACCEPT && iptables -A FORWARD -j DOCKER && \
      iptables -t nat -N DOCKER-INGRESS && \
-     iptables -t nat -A DOCKER-INGRESS -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.18.0.2:8080 && \
+     iptables -t nat -A DOCKER-INGRESS -p tcp -m tcp --dport 8443 -j DNAT --to-destination 172.18.0.2:8443 && \
      iptables -t nat -I PREROUTING -m addrtype --dst-type LOCAL -j DOCKER-INGRESS";
 
 /// Docker's rules as they stand.
@@ -34,7 +34,7 @@ fn nftables() {
         backend: "nftables",
         before: ":",
         bend: [
-            "nft flush chain inet bp_lab input && nft -f - <<'END'\ntable inet bp_lab { chain input { ct state established,related accept; tcp dport 22 accept; } }\nEND",
+            "nft delete rule inet bp_lab input handle $(nft -a list chain inet bp_lab input | sed -n 's/.* dport 80 .*handle //p')",
             "nft insert rule inet bp_lab input tcp dport 9999 accept",
         ],
         boot: "nft delete table inet bp_lab; nft -f /etc/bp/firewall.nft",

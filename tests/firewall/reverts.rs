@@ -7,8 +7,8 @@ use crate::support::bp::wait_until;
 /// the host does it.
 fn forwarded(ground: &Ground) {
     let rules = format!(
-        "table ip nat {{ chain output {{ type nat hook output priority dstnat; \
-         ip daddr {{ {}, {} }} tcp dport 22 dnat to :2222; }} }}",
+        "table ip nat {{\nchain output {{\ntype nat hook output priority dstnat;\n\
+         ip daddr {{ {}, {} }} tcp dport 22 dnat to :2222\n}}\n}}\n",
         address(1),
         address(2)
     );
@@ -91,6 +91,13 @@ fn two_walls_at_work_are_an_error_with_a_hint() {
     ground.bp(&["up", "--yes"]).exits(0);
     assert!(ground.on(1, "ufw status").contains("# bp lab"), "ufw is active: `auto` takes it");
     assert!(ground.on(2, "nft list tables").contains("inet bp_lab"), "nftables elsewhere");
+    // Another firewall where bp's own table stood: the table goes.
+    ground.on(2, "ufw allow 22/tcp && ufw --force enable");
+    let plan = ground.bp(&["plan"]).exits(3);
+    assert!(plan.out.contains("bp's own table of nftables is there beside it"), "{}", plan.out);
+    ground.bp(&["up", "--yes"]).exits(0);
+    assert!(!ground.on(2, "nft list tables").contains("inet bp_lab"));
+    ground.assert(&[(0, 2, "22/tcp"), (1, 2, "7946/tcp")], &[(0, 2, "9999/tcp")]);
     ground.bp(&["destroy", "--yes"]).exits(0);
     ground.assert(&[(0, 1, "22/tcp")], &[(0, 1, "80/tcp")]);
 }
