@@ -3,7 +3,7 @@
 
 use crate::check::Plan;
 use crate::check_stacks::unknown;
-use crate::context::{Context, is_dns_label, lies_in};
+use crate::context::{Context, is_dns_label, is_domain, lies_in};
 use crate::diagnostic::Problem;
 use crate::dns::whole;
 use crate::field::{Field, List, Spanned};
@@ -51,6 +51,10 @@ pub(crate) fn is_name(name: &str) -> bool {
 /// Every name is one of DNS, lies in the zone, and is of the kind that its data ask for.
 pub(crate) fn names(plan: &Plan<'_>, context: &mut Context<'_>) {
     let zone = zone(plan);
+    if !is_domain(zone) {
+        return;
+    }
+    let what = if plan.lab.dns.server.zone().is_some() { "zone" } else { "domain" };
     for Written { key, file, record } in records(plan) {
         let shown = short(&key.value);
         let name = record.name.as_str();
@@ -60,7 +64,7 @@ pub(crate) fn names(plan: &Plan<'_>, context: &mut Context<'_>) {
         } else if !lies_in(name, zone) {
             let first = name.split('.').next().unwrap_or_default();
             let help = format!("a name with a dot is whole; `{first}` alone is `{first}.{zone}`");
-            let message = format!("`{shown}` does not lie in the zone `{zone}`");
+            let message = format!("`{shown}` does not lie in the {what} `{zone}`");
             context.error_help(key.at, message, help);
         } else if let Some(problem) = misplaced(name, file) {
             context.error(key.at, format!("`{shown}` {problem}"));
@@ -247,6 +251,9 @@ pub(crate) fn services(plan: &Plan<'_>, context: &mut Context<'_>) {
 
 /// The target of a `cname` or of a service is a name.
 pub(crate) fn targets(plan: &Plan<'_>, context: &mut Context<'_>) {
+    if !is_domain(zone(plan)) {
+        return;
+    }
     for Written { file, .. } in records(plan) {
         let services = file.srv.items().filter_map(|srv| srv.value.target.given());
         for target in file.cname.given().into_iter().chain(services) {

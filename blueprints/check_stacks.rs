@@ -214,7 +214,7 @@ fn place<'c>(
     }
 }
 
-/// No port is published twice, or taken by the swarm or by ssh.
+/// No port is published twice, or taken by the swarm, by GlusterFS or by ssh.
 pub(crate) fn ports(plan: &Plan<'_>, context: &mut Context<'_>) {
     let mut first: HashMap<(u16, String), (String, bool)> = HashMap::new();
     for stack in plan.stacks {
@@ -248,6 +248,7 @@ pub(crate) fn ports(plan: &Plan<'_>, context: &mut Context<'_>) {
 fn owner(port: &Port, plan: &Plan<'_>) -> Option<&'static str> {
     match (port.number, port.protocol.as_str()) {
         (2377 | 7946, "tcp") | (7946 | 4789, "udp") => Some("the swarm"),
+        (24007, "tcp") if !plan.lab.volumes.is_empty() => Some("GlusterFS"),
         (number, "tcp") if plan.lab.nodes().any(|n| n.ssh.port == number) => Some("ssh"),
         _ => None,
     }
