@@ -14,6 +14,7 @@ const ATTEMPTS: usize = 3;
 /// A gate on how far the hosts' clocks are apart.
 pub(crate) fn agree(lab: &Lab) -> Step {
     let hosts: Vec<String> = lab.hosts.iter().map(|h| h.name.clone()).collect();
+    let all = hosts.clone();
     Step::lab("clocks", "etcd, swarms and certificates need hosts that agree on the time")
         .within(limits::CLOCKS_AGREE)
         .check(move |cx| {
@@ -38,6 +39,21 @@ pub(crate) fn agree(lab: &Lab) -> Step {
                 }
             }
         })
+        .diagnose(move |cx| {
+            let hosts = all.clone();
+            async move { unserved(&cx, &hosts).await }
+        })
+}
+
+/// The hosts that no time server has told the time.
+async fn unserved(cx: &Cx, hosts: &[String]) -> Option<String> {
+    let cmd = Cmd::new("timedatectl show -p NTPSynchronized --value");
+    let asked = hosts.iter().map(|host| async {
+        let said = cx.run(host, &cmd).await.ok()?.out();
+        (said == "no").then_some(host.as_str())
+    });
+    let hosts: Vec<&str> = join_all(asked).await.into_iter().flatten().collect();
+    (!hosts.is_empty()).then(|| format!("no time server has answered {}", hosts.join(", ")))
 }
 
 /// How far a host's clock is ahead of the operator's, in seconds: not less and not more than that.

@@ -57,6 +57,9 @@ impl State {
         let now = self.began.elapsed().as_secs_f64();
         let ground = &self.guests[host].ground;
         Some(match script {
+            "timedatectl show -p NTPSynchronized --value" => {
+                says(if ground.ahead == 0.0 { "yes" } else { "no" })
+            }
             "date +%s.%N" => says(format!("{:.9}", 1_763_600_000.0 + now + ground.ahead)),
             s if s.starts_with("name=")
                 && s.contains("\nhas=$(cat /proc/sys/kernel/hostname)\n") =>
