@@ -3,7 +3,8 @@
 /// Between two columns.
 const GAP: &str = "  ";
 
-/// A table under its title. `width` cuts what is longer; colours say which counts are whole.
+/// A table under its title. What does not fit into `width` follows below, a column that does not fit
+/// alone is cut; colours say which counts are whole.
 pub fn text(
     title: &str,
     head: &[String],
@@ -21,15 +22,35 @@ pub fn text(
     };
     let widths: Vec<usize> = (0..count).map(widest).collect();
     let mut all = format!("\n{}", painted(&one_line(title), Some("1"), coloured));
-    for (number, line) in lines.iter().enumerate() {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| {
-            let colour = if number == 0 { Some("2") } else { colour(cell) };
-            (format!("{GAP}{cell:width$}"), colour)
-        });
-        all.push('\n');
-        all.push_str(&row(cells.collect(), width, coloured));
+    for columns in parts(&widths, width) {
+        for (number, line) in lines.iter().enumerate() {
+            let cells = columns.iter().filter_map(|at| Some((line.get(*at)?, widths[*at])));
+            let cells = cells.map(|(cell, width)| {
+                let colour = if number == 0 { Some("2") } else { colour(cell) };
+                (format!("{GAP}{cell:width$}"), colour)
+            });
+            all.push('\n');
+            all.push_str(&row(cells.collect(), width, coloured));
+        }
     }
     all
+}
+
+/// The columns that fit beside each other; the first one, which says what a row is about, begins
+/// each part.
+fn parts(widths: &[usize], width: Option<usize>) -> Vec<Vec<usize>> {
+    let room = width.unwrap_or(usize::MAX);
+    let taken = |columns: &[usize]| columns.iter().map(|at| GAP.len() + widths[*at]).sum::<usize>();
+    let mut parts = vec![vec![0]];
+    for (at, wide) in widths.iter().enumerate().skip(1) {
+        match parts.last_mut() {
+            Some(last) if last.len() == 1 || taken(last) + GAP.len() + wide <= room => {
+                last.push(at);
+            }
+            _ => parts.push(vec![0, at]),
+        }
+    }
+    parts
 }
 
 /// A row of padded cells, cut where the terminal ends.
@@ -83,9 +104,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wider_than_the_terminal_is_cut() {
-        let cut = "\nhosts\n  host   base  …\n  node1  3/3   …\n  a      2/3";
-        assert_eq!(table(Some(16), false), cut);
+    fn what_is_wider_than_the_terminal_follows_below_or_is_cut() {
+        let part = "\nhosts\n  host   base\n  node1  3/3\n  a      2/3";
+        let below = "\n  host   says\n  node1  ü [31m red\n  a";
+        assert_eq!(table(Some(20), false), format!("{part}{below}"));
+        let cut = "\n  host   says\n  node1  ü [31m…\n  a";
+        assert_eq!(table(Some(16), false), format!("{part}{cut}"));
         assert_eq!(table(Some(80), false), table(None, false));
         for width in 0..30 {
             let widest = table(Some(width), false);
