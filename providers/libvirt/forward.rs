@@ -8,6 +8,10 @@ use std::net::SocketAddr;
 /// Options for dnsmasq in a network's XML (libvirt 5.6 and newer).
 const NAMESPACE: &str = "http://libvirt.org/schemas/network/dnsmasq/1.0";
 
+/// A name that was asked for before it was there is to appear at once, and one that was changed soon
+/// after.
+const FORGET: [&str; 2] = ["no-negcache", "max-cache-ttl=10"];
+
 /// Where questions about which names go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forward {
@@ -42,11 +46,8 @@ impl Forward {
     fn options(&self) -> Vec<String> {
         let zones = [self.zone.clone()].into_iter().chain(reverse_zones(self.subnet));
         let (ip, port) = (self.server.ip(), self.server.port());
-        // A name that was asked for before it was there is to appear at once.
-        zones
-            .map(|z| format!("server=/{z}/{ip}#{port}"))
-            .chain(["no-negcache".to_owned()])
-            .collect()
+        let servers = zones.map(|z| format!("server=/{z}/{ip}#{port}"));
+        servers.chain(FORGET.map(str::to_owned)).collect()
     }
 
     /// Whether a network forwards so.
@@ -72,7 +73,7 @@ impl Forward {
         let of_zone = |o: &Element| {
             let value = o.get("value").unwrap_or_default();
             let mut zones = [self.zone.clone()].into_iter().chain(reverse_zones(self.subnet));
-            value == "no-negcache" || zones.any(|z| value.starts_with(&format!("server=/{z}/")))
+            FORGET.contains(&value) || zones.any(|z| value.starts_with(&format!("server=/{z}/")))
         };
         options.children.retain(|o| !of_zone(o));
         let new = self.options();
@@ -123,7 +124,7 @@ mod tests {
         assert!(!forward().is_in(&network));
         forward().put_in(&mut network);
         assert!(forward().is_in(&network));
-        insta::assert_snapshot!(network, @r"
+        insta::assert_snapshot!(network, @"
         <network xmlns:dnsmasq='http://libvirt.org/schemas/network/dnsmasq/1.0'>
           <name>lab</name>
           <domain name='lab.test'/>
@@ -132,6 +133,7 @@ mod tests {
             <dnsmasq:option value='server=/lab.test/10.20.30.1#5300'/>
             <dnsmasq:option value='server=/30.20.10.in-addr.arpa/10.20.30.1#5300'/>
             <dnsmasq:option value='no-negcache'/>
+            <dnsmasq:option value='max-cache-ttl=10'/>
           </dnsmasq:options>
         </network>
         ");

@@ -8,6 +8,7 @@ mod download;
 mod forward;
 mod hypervisor;
 mod machine;
+mod names;
 mod network;
 mod probe;
 mod seed;
@@ -18,6 +19,7 @@ mod tests;
 mod volume;
 mod xml;
 
+use crate::dns::DnsServer;
 use crate::{Access, Machine, Owned, OwnedKind, Provider, ProviderError, Shared, State};
 use async_trait::async_trait;
 use blueprints::{Accel, Host, HostProvider, Lab};
@@ -229,6 +231,14 @@ impl Provider for Libvirt {
         let host = host.clone();
         let doing = format!("read the console of `{}`", host.name);
         self.call(doing, CALL, move |h| Ok(machine::console(h, &host))).await.ok()?
+    }
+
+    fn dns(&self) -> Option<Arc<dyn DnsServer>> {
+        Some(Arc::new(names::NetworkDns {
+            hypervisor: self.hypervisor.clone(),
+            network: self.spec.network.clone(),
+            gateway: self.spec.gateway().into(),
+        }))
     }
 
     async fn owned(&self) -> Result<Vec<Owned>, ProviderError> {

@@ -4,6 +4,7 @@
 mod clones;
 mod foreign;
 mod machines;
+mod names;
 mod shared;
 
 use super::Libvirt;
@@ -13,8 +14,8 @@ use super::volume::volume_xml;
 use super::xml::{Element, el};
 use crate::{Access, OwnedKind, Provider, State};
 use blueprints::{
-    Accel, Availability, CloneKind, Engine, EngineSource, Host, HostProvider, Images, Lab, Machine,
-    Ssh, Sudo, Swarm, Template,
+    Accel, Availability, Base, CloneKind, Dns, DnsServer, Engine, EngineSource, Host, HostProvider,
+    Images, Lab, Machine, Ssh, Sudo, Swarm, Template,
 };
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
@@ -42,6 +43,8 @@ fn lab(name: &str, x: u8, hosts: usize, template: Template) -> Lab {
             fingerprint: None,
             host_key: None,
         },
+        brick: None,
+        ports: Vec::new(),
     };
     Lab {
         name: name.to_owned(),
@@ -56,6 +59,10 @@ fn lab(name: &str, x: u8, hosts: usize, template: Template) -> Lab {
             template,
             clone: CloneKind::Linked,
         }),
+        base: Base::default(),
+        dns: Dns { server: DnsServer::Hosts, ttl: 300, records: Vec::new() },
+        firewall: None,
+        volumes: Vec::new(),
         engine: Engine {
             source: EngineSource::Distro,
             version: None,
