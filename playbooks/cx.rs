@@ -1,5 +1,6 @@
 //! What steps are given: the lab, its providers, and sessions on its hosts.
 
+use crate::dns_records::Names;
 use crate::docker::{EngineInfo, SwarmView};
 use crate::event::{Event, Events};
 use crate::gluster_view::{HostView, Pool};
@@ -63,6 +64,7 @@ struct Round {
     hosts: HashMap<String, HostRound>,
     swarm: OnceCell<Result<SwarmView, String>>,
     pool: OnceCell<Result<Pool, String>>,
+    names: OnceCell<Result<Arc<Names>, String>>,
 }
 
 #[derive(Default)]
@@ -264,12 +266,20 @@ impl Cx {
     pub(crate) async fn gluster_pool(&self) -> Result<Pool, String> {
         self.round.pool.get_or_init(|| Pool::ask(self)).await.clone()
     }
+
+    /// What the lab's names stand for, asked once a round.
+    ///
+    /// # Errors
+    /// Which host has no address yet, and why.
+    pub(crate) async fn names(&self) -> Result<Arc<Names>, String> {
+        self.round.names.get_or_init(|| Names::ask(self)).await.clone()
+    }
 }
 
 impl Round {
     fn of(lab: &Lab) -> Self {
         let hosts = lab.hosts.iter().map(|h| (h.name.clone(), HostRound::default())).collect();
-        Self { hosts, swarm: OnceCell::new(), pool: OnceCell::new() }
+        Self { hosts, swarm: OnceCell::new(), pool: OnceCell::new(), names: OnceCell::new() }
     }
 }
 

@@ -4,10 +4,11 @@ use crate::cx::Cx;
 use crate::destroy::Leftover;
 use crate::dns_hosts as hosts;
 use crate::dns_look::{self as look, Looked};
+use crate::dns_records::zone;
 use crate::dns_resolves as resolves;
+use crate::limits;
 use crate::step::{Check, Failure, Step, Trouble};
 use crate::view::Table;
-use crate::{dns_records as records, limits};
 use blueprints::{DnsServer as Server, Lab};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub fn steps(lab: &Lab) -> Vec<Step> {
     let mut steps = vec![addresses()];
     match &lab.dns.server {
         Server::Hosts => steps.extend(lab.hosts.iter().map(|h| hosts::block(lab, &h.name))),
-        Server::Libvirt => {}
+        Server::Libvirt => steps.push(records_step()),
         Server::PowerDns { zone, .. } | Server::Rfc2136 { zone, .. } => {
             steps.push(zone_step(zone));
             steps.push(records_step());
@@ -34,7 +35,7 @@ fn addresses() -> Step {
     Step::lab("addresses", "names stand for addresses, so every host's own has to be known")
         .within(limits::BOOT)
         .check(|cx| async move {
-            match records::addresses(&cx).await {
+            match cx.names().await {
                 Ok(_) => Check::True,
                 Err(why) => Check::Unknown(why),
             }
@@ -51,11 +52,10 @@ fn zone_step(zone: &str) -> Step {
         .apply(move |cx| {
             let zone = made.clone();
             async move {
-                let taken = match records::addresses(&cx).await {
-                    Ok(known) => records::wanted(cx.lab(), &known),
-                    Err(_) => Vec::new(),
+                let taken = match cx.names().await {
+                    Ok(names) => names.wanted.iter().map(|set| set.name.clone()).collect(),
+                    Err(_) => Default::default(),
                 };
-                let taken = taken.into_iter().map(|set| set.name).collect();
                 Ok(look::server(&cx).await?.make_zone(&zone, &taken).await?)
             }
         })
@@ -81,16 +81,21 @@ fn records_step() -> Step {
 }
 
 async fn records_check(cx: &Cx) -> Result<Check, Failure> {
-    let known = match records::addresses(cx).await {
-        Ok(known) => known,
+    let names = match cx.names().await {
+        Ok(names) => names,
         Err(why) => return Ok(Check::Unknown(why)),
     };
-    let looked = look::look(cx, &known).await?;
+    let looked = look::look(cx, &names).await?;
     let differ: Vec<String> = looked.iter().flat_map(Looked::words).collect();
     if !differ.is_empty() {
         return Ok(Check::Not(differ.join(", ")));
     }
     let asked = look::ask(cx, &looked).await?;
+    if asked.iter().all(|a| a.answer.is_err())
+        && let Some(Err(silent)) = asked.iter().map(|a| &a.answer).next()
+    {
+        return Err(silent.clone());
+    }
     let wrong: Vec<String> = asked.iter().filter_map(look::Asked::wrong).collect();
     Ok(Check::when(wrong.is_empty(), wrong.join(", ")))
 }
@@ -100,10 +105,10 @@ async fn records_check(cx: &Cx) -> Result<Check, Failure> {
 const ROUNDS: usize = 3;
 
 async fn records_apply(cx: &Cx) -> Result<(), Trouble> {
-    let known = records::addresses(cx).await.map_err(Failure::new)?;
+    let names = cx.names().await.map_err(Failure::new)?;
     let server = look::server(cx).await?;
     for round in 0..ROUNDS {
-        let looked = look::look(cx, &known).await?;
+        let looked = look::look(cx, &names).await?;
         let differ: Vec<&Looked> = looked.iter().filter(|l| !l.changes.is_empty()).collect();
         if differ.is_empty() {
             if round == 0 {
@@ -129,7 +134,7 @@ async fn records_apply(cx: &Cx) -> Result<(), Trouble> {
 /// Never: what can't be asked is reported when it is to be removed.
 pub async fn leftovers(cx: &Cx) -> Result<Vec<Leftover>, Failure> {
     let mut left = hosts::leftovers(cx).await;
-    if cx.lab().dns.server.zone().is_some() {
+    if zone(cx.lab()).is_some() {
         left.extend(look::leftovers(cx).await);
     }
     Ok(left)

@@ -3,12 +3,13 @@
 
 use crate::cx::Cx;
 use crate::destroy::Leftover;
-use crate::dns_records::{self as records, Addresses};
+use crate::dns_records::Names;
 use crate::dns_resolves;
 use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{HostProvider, Lab};
 use futures::future::join_all;
 use providers::{Cmd, File, Stdin, put, quote};
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 const PATH: &str = "/etc/hosts";
@@ -33,23 +34,23 @@ pub fn block(lab: &Lab, host: &str) -> Step {
     .check(move |cx| {
         let (host, cmd) = (checked.clone(), Cmd::new(look(&name)));
         async move {
-            let known = match records::addresses(&cx).await {
-                Ok(known) => known,
+            let names = match cx.names().await {
+                Ok(names) => names,
                 Err(why) => return Check::Unknown(why),
             };
             let output = match cx.run(&host, &cmd).await {
                 Ok(output) => output,
                 Err(error) => return cx.unanswered(&host, error).await,
             };
-            let (has, wants) = (output.out(), lines(cx.lab(), &known).join("\n"));
+            let (has, wants) = (output.out(), lines(cx.lab(), &names).join("\n"));
             Check::when(has == wants, difference(&has, &wants))
         }
     })
     .apply(move |cx| {
         let host = applied.clone();
         async move {
-            let known = records::addresses(&cx).await.map_err(Failure::new)?;
-            let lines = lines(cx.lab(), &known);
+            let names = cx.names().await.map_err(Failure::new)?;
+            let lines = lines(cx.lab(), &names);
             write(&cx, &host, &lines).await
         }
     })
@@ -62,16 +63,16 @@ pub(crate) fn look(lab: &str) -> String {
 
 /// The block, markers included. Fields are parted by tabs, as cloud-init writes them when it keeps
 /// the line of the host's own name.
-fn lines(lab: &Lab, known: &Addresses) -> Vec<String> {
+fn lines(lab: &Lab, names: &Names) -> Vec<String> {
     let mut lines = vec![begin(&lab.name)];
     for host in &lab.hosts {
-        if let Some(ip) = known.get(&host.name) {
+        if let Some(ip) = names.addresses.get(&host.name) {
             lines.push(format!("{ip}\t{}\t{}", lab.fqdn(host).to_lowercase(), host.name));
         }
     }
-    let hosts: Vec<String> = lab.hosts.iter().map(|h| lab.fqdn(h).to_lowercase()).collect();
-    for (name, ips) in records::addressed(&records::wanted(lab, known)) {
-        if !hosts.contains(&name) {
+    let hosts: HashSet<String> = lab.hosts.iter().map(|h| lab.fqdn(h).to_lowercase()).collect();
+    for (name, ips) in &names.addressed {
+        if !hosts.contains(name) {
             lines.extend(ips.iter().map(|ip: &IpAddr| format!("{ip}\t{name}")));
         }
     }

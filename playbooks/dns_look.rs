@@ -3,7 +3,7 @@
 use crate::cx::Cx;
 use crate::destroy::Leftover;
 use crate::dns_owned::{self as owned, Differences};
-use crate::dns_records::{self as records, Addresses};
+use crate::dns_records::{Names, reverse, zone};
 use crate::step::{Failure, Trouble};
 use crate::view::Table;
 use futures::StreamExt;
@@ -21,8 +21,6 @@ pub struct Looked {
     pub zone: String,
     /// What the lab wants there.
     pub wanted: Vec<RecordSet>,
-    /// What is there of the lab's names and of what its registry lists.
-    pub there: Vec<RecordSet>,
     /// What mends the differences.
     pub changes: Vec<Change>,
     words: Vec<String>,
@@ -49,28 +47,28 @@ pub async fn server(cx: &Cx) -> Result<Arc<dyn DnsServer>, Failure> {
 ///
 /// # Errors
 /// When the server can't be asked, or names are taken.
-pub async fn look(cx: &Cx, known: &Addresses) -> Result<Vec<Looked>, Failure> {
+pub async fn look(cx: &Cx, names: &Names) -> Result<Vec<Looked>, Failure> {
     let (lab, server) = (cx.lab(), server(cx).await?);
-    let zone = lab.dns.server.zone().unwrap_or_default().to_owned();
+    let zone = zone(lab).unwrap_or_default().to_owned();
     let mut wanted: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
-    for set in records::reverse(lab, known) {
+    for set in reverse(lab, &names.addresses) {
         wanted.entry(parent(&set.name)).or_default().push(set);
     }
-    let mut reverse: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
+    let mut of_zones: BTreeMap<String, Vec<RecordSet>> = BTreeMap::new();
     for (parent, sets) in wanted {
         // Where the server has no such zone, addresses have no names there.
         if let Some(zone) = server.zone_of(&parent).await? {
-            reverse.entry(zone).or_default().extend(sets);
+            of_zones.entry(zone).or_default().extend(sets);
         }
     }
-    let forward = records::wanted(lab, known);
+    let forward = names.wanted.clone();
     let there = read(&server, &lab.name, &zone, &forward).await?;
     let listed = owned::zones(&owned::entries(&lab.name, &zone, &there));
     for left in listed.into_iter().filter(|z| *z != zone) {
-        reverse.entry(left).or_default();
+        of_zones.entry(left).or_default();
     }
     let (mut others, mut looked) = (BTreeSet::new(), Vec::new());
-    for (zone, wanted) in reverse {
+    for (zone, wanted) in of_zones {
         let there = read(&server, &lab.name, &zone, &wanted).await?;
         let differ = owned::differences(&lab.name, &zone, &there, &wanted, &BTreeSet::new())?;
         // It is listed before anything is written there, and until nothing is left.
@@ -78,15 +76,15 @@ pub async fn look(cx: &Cx, known: &Addresses) -> Result<Vec<Looked>, Failure> {
         if writes || !owned::entries(&lab.name, &zone, &there).is_empty() {
             others.insert(zone.clone());
         }
-        looked.push(one(zone, wanted, there, differ));
+        looked.push(one(zone, wanted, differ));
     }
     let differ = owned::differences(&lab.name, &zone, &there, &forward, &others)?;
-    looked.insert(0, one(zone, forward, there, differ));
+    looked.insert(0, one(zone, forward, differ));
     Ok(looked)
 }
 
-fn one(zone: String, wanted: Vec<RecordSet>, there: Vec<RecordSet>, differ: Differences) -> Looked {
-    Looked { zone, wanted, there, changes: differ.changes, words: differ.words }
+fn one(zone: String, wanted: Vec<RecordSet>, differ: Differences) -> Looked {
+    Looked { zone, wanted, changes: differ.changes, words: differ.words }
 }
 
 /// A name without its first label.
@@ -164,7 +162,7 @@ pub async fn ask(cx: &Cx, looked: &[Looked]) -> Result<Vec<Asked>, Failure> {
 
 /// The lab's records on the server, and the zone that bp made for them.
 pub async fn leftovers(cx: &Cx) -> Vec<Leftover> {
-    let zone = cx.lab().dns.server.zone().unwrap_or_default().to_owned();
+    let zone = zone(cx.lab()).unwrap_or_default().to_owned();
     let what = format!("DNS records of zone {zone}");
     match found(cx).await {
         // What can't be asked can't be removed; that must keep nothing else.
@@ -186,7 +184,7 @@ pub async fn leftovers(cx: &Cx) -> Vec<Leftover> {
 /// The zones that may hold something of the lab, the blueprint's own last.
 async fn zones(cx: &Cx, server: &Arc<dyn DnsServer>) -> Result<Vec<String>, Failure> {
     let lab = cx.lab();
-    let zone = lab.dns.server.zone().unwrap_or_default().to_owned();
+    let zone = zone(lab).unwrap_or_default().to_owned();
     let there = read(server, &lab.name, &zone, &[]).await?;
     let mut zones = owned::zones(&owned::entries(&lab.name, &zone, &there));
     zones.remove(&zone);
@@ -232,7 +230,7 @@ async fn remove(cx: &Cx) -> Result<(), Trouble> {
 
 /// The records with who answers them, as they are answered now.
 pub async fn shown(cx: &Cx) -> Option<Table> {
-    cx.lab().dns.server.zone()?;
+    zone(cx.lab())?;
     let rows = match rows(cx).await {
         Ok(rows) => rows,
         Err(why) => vec![vec![why, String::new(), String::new(), String::new(), String::new()]],
@@ -242,8 +240,8 @@ pub async fn shown(cx: &Cx) -> Option<Table> {
 }
 
 async fn rows(cx: &Cx) -> Result<Vec<Vec<String>>, String> {
-    let known = records::addresses(cx).await?;
-    let looked = look(cx, &known).await.map_err(|f| f.message)?;
+    let names = cx.names().await?;
+    let looked = look(cx, &names).await.map_err(|f| f.message)?;
     let asked = ask(cx, &looked).await.map_err(|f| f.message)?;
     let row = |a: Asked| {
         let wanted = owned::values(&a.set);

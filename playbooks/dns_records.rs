@@ -1,20 +1,75 @@
 //! The records that a lab wants, of its hosts and of its blueprint.
 
 use crate::cx::Cx;
-use blueprints::{Address, AddressOf, Host, HostProvider, Lab, RecordData};
+use blueprints::{Address, AddressOf, DnsServer, Host, HostProvider, Lab, RecordData};
 use futures::future::join_all;
 use providers::dns::{RecordSet, value};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Aliases of aliases: resolvers follow no more than about so many.
+const LONGEST_CHAIN: usize = 16;
+
+/// The zone that holds the lab's records, where a server does.
+pub fn zone(lab: &Lab) -> Option<&str> {
+    match &lab.dns.server {
+        DnsServer::Libvirt => Some(&lab.domain),
+        server => server.zone(),
+    }
+}
+
+/// For a server that knows no CNAME and lets nobody keep an answer: an alias is a further name of
+/// the addresses.
+fn without_aliases(
+    sets: Vec<RecordSet>,
+    addressed: &BTreeMap<String, BTreeSet<IpAddr>>,
+) -> Vec<RecordSet> {
+    let (aliases, mut sets): (Vec<_>, Vec<_>) = sets.into_iter().partition(|s| s.kind == "CNAME");
+    for alias in aliases {
+        let ips = addressed.get(&alias.name).into_iter().flatten();
+        for kind in ["A", "AAAA"] {
+            let of_kind = ips.clone().filter(|ip| kind_of(**ip) == kind);
+            let values: BTreeSet<String> = of_kind.map(IpAddr::to_string).collect();
+            if !values.is_empty() {
+                sets.push(RecordSet { kind: kind.to_owned(), values, ..alias.clone() });
+            }
+        }
+    }
+    sets.iter_mut().for_each(|set| set.ttl = 0);
+    sets
+}
 
 /// The addresses of hosts, by name. A host that is known by a name itself has none here.
 pub type Addresses = BTreeMap<String, IpAddr>;
 
-/// The hosts' addresses as they are now.
-///
-/// # Errors
-/// Which host has none yet, and why.
-pub async fn addresses(cx: &Cx) -> Result<Addresses, String> {
+/// What the lab's names stand for now: asked once a round, for every host needs it.
+pub struct Names {
+    /// The hosts' addresses.
+    pub addresses: Addresses,
+    /// All record sets that the lab wants.
+    pub wanted: Vec<RecordSet>,
+    /// The addresses that each name stands for in the end.
+    pub addressed: BTreeMap<String, BTreeSet<IpAddr>>,
+}
+
+impl Names {
+    /// As they are now: see [`Cx::names`].
+    ///
+    /// # Errors
+    /// Which host has no address yet, and why.
+    pub async fn ask(cx: &Cx) -> Result<Arc<Self>, String> {
+        let addresses = addresses(cx).await?;
+        let mut wanted = wanted(cx.lab(), &addresses);
+        let addressed = addressed(&wanted);
+        if cx.lab().dns.server == DnsServer::Libvirt {
+            wanted = without_aliases(wanted, &addressed);
+        }
+        Ok(Arc::new(Self { addresses, wanted, addressed }))
+    }
+}
+
+async fn addresses(cx: &Cx) -> Result<Addresses, String> {
     let hosts: Vec<&Host> = cx.lab().hosts.iter().filter(|h| has_records(h)).collect();
     let asked = join_all(hosts.iter().map(|h| cx.machine(&h.name))).await;
     let mut known = Addresses::new();
@@ -35,7 +90,7 @@ fn has_records(host: &Host) -> bool {
 }
 
 /// All record sets of the lab, by name and kind: its hosts' addresses and its blueprint's records.
-pub fn wanted(lab: &Lab, known: &Addresses) -> Vec<RecordSet> {
+fn wanted(lab: &Lab, known: &Addresses) -> Vec<RecordSet> {
     let mut sets: BTreeMap<(String, &'static str), RecordSet> = BTreeMap::new();
     let mut add = |name: &str, kind: &'static str, ttl: u32, values: Vec<String>| {
         let set = || RecordSet {
@@ -104,20 +159,26 @@ fn ips(of: &[AddressOf], kind: &str, known: &Addresses) -> Vec<String> {
 
 /// The addresses that each name stands for in the end, CNAMEs of the lab followed. A wildcard
 /// is no name that can be asked for.
-pub fn addressed(sets: &[RecordSet]) -> BTreeMap<String, BTreeSet<IpAddr>> {
+fn addressed(sets: &[RecordSet]) -> BTreeMap<String, BTreeSet<IpAddr>> {
+    let mut of_name: HashMap<&str, Vec<&RecordSet>> = HashMap::new();
+    for set in sets {
+        of_name.entry(&set.name).or_default().push(set);
+    }
+    let find = |name: &str, kind: &str| {
+        of_name.get(name).and_then(|sets| sets.iter().find(|s| s.kind == kind).copied())
+    };
     let mut found = BTreeMap::new();
     for set in sets.iter().filter(|s| !s.name.starts_with('*')) {
-        let mut name = &set.name;
-        // A chain of CNAMEs is no longer than there are records; a circle ends here.
-        for _ in 0..sets.len() {
-            match sets.iter().find(|s| s.name == *name && s.kind == "CNAME") {
-                Some(alias) => name = alias.values.first().unwrap_or(name),
+        let mut name = set.name.as_str();
+        for _ in 0..LONGEST_CHAIN {
+            match find(name, "CNAME").and_then(|alias| alias.values.first()) {
+                Some(target) => name = target,
                 None => break,
             }
         }
-        let of_name = sets.iter().filter(|s| s.name == *name && ["A", "AAAA"].contains(&&*s.kind));
+        let sets = ["A", "AAAA"].into_iter().filter_map(|kind| find(name, kind));
         let ips: BTreeSet<IpAddr> =
-            of_name.flat_map(|s| &s.values).filter_map(|v| v.parse().ok()).collect();
+            sets.flat_map(|s| &s.values).filter_map(|v| v.parse().ok()).collect();
         if !ips.is_empty() {
             found.insert(set.name.clone(), ips);
         }

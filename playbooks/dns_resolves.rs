@@ -1,16 +1,20 @@
-//! Whether a host's own resolver answers right, and how hosts that bp did not make come to ask the
-//! lab's server.
+//! Whether a host's own resolver answers right, and how hosts come to ask the lab's server.
 
 use crate::cx::Cx;
-use crate::dns_records as records;
+use crate::dns_records::zone;
+use crate::limits;
 use crate::step::{Check, Failure, Step, Trouble};
-use blueprints::{Host, HostProvider, Lab};
+use blueprints::{DnsServer, Host, HostProvider, Lab};
 use providers::{Cmd, File, Stdin, put};
 use std::net::IpAddr;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// A resolver may remember for as long that a name was not there.
 const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// The server of a network that bp made remembers no answer for longer than ten seconds.
+const FORGOTTEN: Duration = Duration::from_secs(15);
 
 /// Reads names with the addresses that they should have, a line each, and asks the resolver for all
 /// of them at once. A name without addresses has to resolve to any.
@@ -38,8 +42,8 @@ END {
 for i in $n; do getent ahostsv4 "$i" >/dev/null || { echo "$i does not resolve"; exit 1; }; done
 echo 'names resolved differently a moment later'; exit 1"#;
 
-/// The step that asks a host's own resolver. A host that was there already is told of the server
-/// where systemd-resolved runs; others are in a network whose own server asks it.
+/// The step that asks a host's own resolver. Machines on a network that bp made ask its server, which
+/// forwards; others are told of the lab's server where systemd-resolved runs.
 pub fn step(lab: &Lab, host: &Host) -> Step {
     let name = host.name.clone();
     let step = Step::host(
@@ -52,7 +56,12 @@ pub fn step(lab: &Lab, host: &Host) -> Step {
         let host = name.clone();
         async move { check(&cx, &host).await }
     });
-    let told = host.provider == HostProvider::Existing && lab.dns.server.zone().is_some();
+    // On the network whose server has the names nobody has to be told.
+    let told = match lab.dns.server {
+        DnsServer::Hosts => false,
+        DnsServer::Libvirt => host.provider == HostProvider::Existing,
+        DnsServer::PowerDns { .. } | DnsServer::Rfc2136 { .. } => true,
+    };
     let name = host.name.clone();
     match told {
         true => step.apply(move |cx| {
@@ -64,37 +73,53 @@ pub fn step(lab: &Lab, host: &Host) -> Step {
 }
 
 async fn check(cx: &Cx, host: &str) -> Check {
-    let known = match records::addresses(cx).await {
-        Ok(known) => known,
+    let names = match cx.names().await {
+        Ok(names) => names,
         Err(why) => return Check::Unknown(why),
     };
     let lab = cx.lab();
     let own = lab.host(host).map(|h| lab.fqdn(h).to_lowercase()).unwrap_or_default();
     let mut asked = String::new();
-    for (name, ips) in records::addressed(&records::wanted(lab, &known)) {
+    for (name, ips) in &names.addressed {
         let ips: Vec<String> =
             ips.iter().filter(|ip: &&IpAddr| ip.is_ipv4()).map(IpAddr::to_string).collect();
         match ips.is_empty() {
             true => {}
             // To itself a host may be any of its addresses, 127.0.1.1 as Debian has it included.
-            false if name == own => asked.push_str(&format!("{name}\n")),
+            false if *name == own => asked.push_str(&format!("{name}\n")),
             false => asked.push_str(&format!("{name} {}\n", ips.join(" "))),
         }
     }
     let cmd = Cmd::new(ASK).stdin(Stdin::Bytes(asked.into_bytes()));
-    match (cx.check(host, cmd).await, told(cx).await) {
-        (Check::Not(why), Some((zone, server))) => {
-            Check::Not(format!("{why} (its resolver has to ask {server} for `{zone}`)"))
-        }
-        (found, _) => found,
+    match cx.check(host, cmd).await {
+        Check::Not(why) => match told(cx).await {
+            Some((zone, server)) => {
+                Check::Not(format!("{why} (its resolver has to ask {server} for `{zone}`)"))
+            }
+            None => Check::Not(why),
+        },
+        found => found,
     }
 }
 
 /// The zone that a resolver has to ask a server for, and the server.
 async fn told(cx: &Cx) -> Option<(String, String)> {
-    let zone = cx.lab().dns.server.zone()?.to_owned();
+    let zone = zone(cx.lab())?.to_owned();
     let server = cx.world().dns().await.ok()??.answers().await.ok()?;
     Some((zone, server.to_string()))
+}
+
+/// What the host resolves once the server of a network that bp made has forgotten, too.
+async fn settled(cx: &Cx, host: &str) -> Check {
+    let guest = cx.lab().host(host).is_some_and(|h| h.provider != HostProvider::Existing);
+    let until = Instant::now() + if guest { FORGOTTEN } else { Duration::ZERO };
+    loop {
+        let found = check(&cx.fresh(), host).await;
+        if found == Check::True || Instant::now() >= until {
+            return found;
+        }
+        tokio::time::sleep(limits::POLL_SLOWEST).await;
+    }
 }
 
 /// The file that tells systemd-resolved of the server.
@@ -102,14 +127,22 @@ pub fn dropin(lab: &str) -> String {
     format!("/etc/systemd/resolved.conf.d/bp-{lab}.conf")
 }
 
+/// Has the host's resolver forget what it remembers; where that is not enough, tells it of the
+/// server.
 async fn tell(cx: &Cx, host: &str) -> Result<(), Trouble> {
-    let Some((zone, server)) = told(cx).await else {
-        return Err(Failure::new("nobody knows where the server answers").into());
+    cx.ok(host, Cmd::new("resolvectl flush-caches 2>/dev/null || :")).await?;
+    let why = match settled(cx, host).await {
+        Check::True => return Ok(()),
+        other => other.reason().to_owned(),
     };
+    let Some((zone, server)) = told(cx).await else { return Err(Failure::new(why).into()) };
     let runs = Cmd::new("systemctl is-active --quiet systemd-resolved");
     if !cx.run(host, &runs).await?.ok() {
-        let failure = Failure::new(format!("systemd-resolved does not run on {host}"));
-        return Err(failure.hint(format!("make its resolver ask {server} for `{zone}`")).into());
+        let hint = format!(
+            "bp tells systemd-resolved alone, which does not run on {host}: make what it has \
+             instead ask {server} for `{zone}`"
+        );
+        return Err(Failure::new(why).hint(hint).into());
     }
     let lab = &cx.lab().name;
     let text =

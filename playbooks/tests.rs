@@ -9,6 +9,7 @@ mod compose;
 mod converge;
 mod destroy;
 mod diary;
+mod dns;
 mod docker;
 mod engine;
 mod etcd;

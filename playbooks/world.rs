@@ -5,7 +5,7 @@ use crate::limits;
 use crate::step::{Failure, Trouble};
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Jump, Lab, Secret, Sudo};
-use providers::dns::{DnsServer, PowerDns};
+use providers::dns::{DnsServer, PowerDns, Rfc2136};
 use providers::ssh::{self, Become, HostKeys, Password, Target};
 use providers::{Access, Existing, Machine, Provider, Session, SessionError};
 use std::collections::HashMap;
@@ -13,12 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 /// Hypervisors, clouds and hosts that are there.
 pub struct RealWorld {
     dir: PathBuf,
     dns: blueprints::DnsServer,
+    server: OnceCell<Option<Arc<dyn DnsServer>>>,
     /// What secret sources gave: a person is not asked once a host.
     secrets: Mutex<HashMap<String, String>>,
     existing: Arc<dyn Provider>,
@@ -39,6 +40,7 @@ impl RealWorld {
         Ok(Self {
             dir: dir.to_owned(),
             dns: lab.dns.server.clone(),
+            server: OnceCell::new(),
             secrets: Mutex::default(),
             existing: Arc::new(Existing),
             made,
@@ -114,19 +116,27 @@ impl World for RealWorld {
     }
 
     async fn dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
-        use blueprints::DnsServer as Named;
-        let secret = |source| async move { self.secret(source).await.map_err(Trouble::from) };
-        Ok(match &self.dns {
-            Named::Hosts | Named::Libvirt => None,
-            Named::PowerDns { url, api_key, answers, .. } => {
-                Some(Arc::new(PowerDns::new(url, &secret(api_key).await?, *answers)?))
-            }
-            Named::Rfc2136 { .. } => None,
-        })
+        self.server.get_or_try_init(|| self.open_dns()).await.cloned()
     }
 }
 
 impl RealWorld {
+    async fn open_dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
+        use blueprints::DnsServer as Named;
+        let secret = |source| async move { self.secret(source).await.map_err(Trouble::from) };
+        Ok(match &self.dns {
+            Named::Hosts => None,
+            Named::Libvirt => self.made.as_ref().and_then(|made| made.dns()),
+            Named::PowerDns { url, api_key, answers, .. } => {
+                Some(Arc::new(PowerDns::new(url, &secret(api_key).await?, *answers)?))
+            }
+            Named::Rfc2136 { server, key, .. } => {
+                let text = secret(&key.secret).await?;
+                Some(Arc::new(Rfc2136::new(*server, &key.name, key.algorithm, &text)?))
+            }
+        })
+    }
+
     /// A secret, asked for once a run.
     async fn secret(&self, secret: &Secret) -> Result<String, SessionError> {
         let mut known = self.secrets.lock().await;

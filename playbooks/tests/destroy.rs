@@ -134,9 +134,11 @@ async fn hosts_that_bp_did_not_make_lose_what_bp_made_and_nothing_else() {
                 "Mode": { "Replicated": { "Replicas": 1 } } } }));
         }
     }
-    insta::assert_snapshot!(transcript(&bench).await, @"
+    insta::assert_snapshot!(transcript(&bench).await, @r#"
     stacks, networks and the swarm membership of a (the host stays)
     stacks, networks and the swarm membership of b (the host stays)
+    the lab's block in /etc/hosts of a
+    the lab's block in /etc/hosts of b
     template template
     network network lab
     ---
@@ -144,10 +146,12 @@ async fn hosts_that_bp_did_not_make_lose_what_bp_made_and_nothing_else() {
     a$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     a$ docker swarm leave --force
     b$ docker swarm leave --force
+    a$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
+    b$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     provider: remove template template
     provider: remove network network lab
-    removed 6, failed 0
-    ");
+    removed 8, failed 0
+    "#);
     insta::assert_snapshot!(transcript(&bench).await, @"
     ---
 
@@ -182,18 +186,22 @@ async fn a_host_that_does_not_answer_is_listed_and_the_rest_goes() {
     bench.done().await;
     bench.site.changes();
     bench.site.cut("b");
-    insta::assert_snapshot!(transcript(&bench).await, @"
+    insta::assert_snapshot!(transcript(&bench).await, @r#"
     stacks, networks and the swarm membership of a (the host stays)
+    the lab's block in /etc/hosts of a
+    names on b
     template template
     network network lab
     ---
     a$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     a$ docker swarm leave --force
+    a$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     provider: remove template template
     provider: remove network network lab
     not removed: swarm membership of b: it can't be asked: b: connection refused: `docker swarm leave` there, if you mean it
-    removed 4, failed 1
-    ");
+    not removed: names on b: connection refused
+    removed 5, failed 2
+    "#);
     assert!(bench.site.lock().guests["b"].node.is_some(), "it is still a member");
 }
 
@@ -214,18 +222,22 @@ async fn a_stack_that_does_not_go_is_listed_and_the_rest_goes() {
     bench.site.changes();
     let why = "Error response from daemon: network web is in use by service x";
     bench.site.fault("a", "( docker network rm web", 1, Fault::Says(1, "", why));
-    insta::assert_snapshot!(transcript(&bench).await, @"
+    insta::assert_snapshot!(transcript(&bench).await, @r#"
     stacks, networks and the swarm membership of a (the host stays)
     stacks, networks and the swarm membership of b (the host stays)
+    the lab's block in /etc/hosts of a
+    the lab's block in /etc/hosts of b
     template template
     network network lab
     ---
     a$ docker swarm leave --force
     b$ docker swarm leave --force
+    a$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
+    b$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     provider: remove template template
     provider: remove network network lab
     not removed: network web: `( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there …` exited with 1
     Error response from daemon: network web is in use by service x
-    removed 4, failed 1
-    ");
+    removed 6, failed 1
+    "#);
 }

@@ -20,6 +20,8 @@ pub struct Names {
     pub dropin: Option<String>,
     /// What its resolver answers whoever else says otherwise.
     pub stale: BTreeMap<String, String>,
+    /// Whether it answers so because it remembers.
+    pub remembers: bool,
 }
 
 impl Default for Names {
@@ -30,6 +32,7 @@ impl Default for Names {
             resolved: false,
             dropin: None,
             stale: BTreeMap::new(),
+            remembers: false,
         }
     }
 }
@@ -302,6 +305,10 @@ impl State {
         match cmd.script.as_str() {
             "mkdir -p /etc/systemd/resolved.conf.d" => {}
             "systemctl try-restart systemd-resolved" => {}
+            "resolvectl flush-caches 2>/dev/null || :" if names.remembers => {
+                names.stale.clear();
+            }
+            "resolvectl flush-caches 2>/dev/null || :" => {}
             s if s == format!("rm -f {dropin}") => names.dropin = None,
             _ => return None,
         }
