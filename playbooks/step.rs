@@ -170,6 +170,8 @@ impl On {
 type CheckFn = Arc<dyn Fn(Cx) -> BoxFuture<'static, Check> + Send + Sync>;
 type ApplyFn = Arc<dyn Fn(Cx) -> BoxFuture<'static, Result<(), Trouble>> + Send + Sync>;
 
+type ScriptFn = Arc<dyn Fn(Cx) -> BoxFuture<'static, Result<String, Check>> + Send + Sync>;
+
 type DiagnoseFn = Arc<dyn Fn(Cx) -> BoxFuture<'static, Option<String>> + Send + Sync>;
 
 /// How a step is checked.
@@ -178,6 +180,9 @@ pub enum CheckBy {
     /// Plain shell on the step's own host: exit status 0 is true, otherwise the last line that it
     /// printed is the reason. Such checks travel together.
     Shell(String),
+    /// The same, the shell made when it is asked: of what is known only then, such as addresses of
+    /// other hosts. Or the answer itself, where it can be given without asking the host.
+    ShellOf(ScriptFn),
     /// Anything else.
     Rust(CheckFn),
 }
@@ -233,6 +238,15 @@ impl Step {
     /// Checked by plain shell on its host.
     pub fn check_shell(mut self, script: impl Into<String>) -> Self {
         self.check = CheckBy::Shell(script.into());
+        self
+    }
+
+    /// Checked by the plain shell on its host that this function gives.
+    pub fn check_shell_of<F>(mut self, script: impl Fn(Cx) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<String, Check>> + Send + 'static,
+    {
+        self.check = CheckBy::ShellOf(Arc::new(move |cx| Box::pin(script(cx))));
         self
     }
 

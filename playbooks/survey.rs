@@ -6,6 +6,7 @@ use crate::event::{About, Event, Mark};
 use crate::step::{Check, CheckBy, On, Step};
 use futures::future::join_all;
 use providers::{Cmd, Stdin, quote};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -17,23 +18,28 @@ const LONGEST_ARGUMENT: usize = 32 << 10;
 
 /// The checks of these steps, in their order. Changes nothing.
 pub async fn survey(cx: &Cx, steps: &[Step]) -> Vec<Check> {
-    let mut shell: HashMap<&str, Vec<usize>> = HashMap::new();
+    let scripts = join_all(steps.iter().map(|step| script(cx, step))).await;
+    let mut shell: HashMap<&str, Vec<(usize, &str)>> = HashMap::new();
     let mut found: Vec<Option<Check>> = vec![None; steps.len()];
-    for (at, step) in steps.iter().enumerate() {
-        if let (CheckBy::Shell(_), On::Host(host)) = (&step.check, &step.on) {
-            shell.entry(host).or_default().push(at);
+    for (at, (step, script)) in steps.iter().zip(&scripts).enumerate() {
+        match (script, &step.on) {
+            (Some(Ok(script)), On::Host(host)) => {
+                shell.entry(host).or_default().push((at, script));
+            }
+            (Some(Err(answer)), _) => found[at] = Some(answer.clone()),
+            _ => {}
         }
     }
-    let together = join_all(shell.into_iter().map(|(host, at)| async move {
-        let scripts: Vec<&str> = at.iter().map(|&i| script(&steps[i])).collect();
-        at.iter().copied().zip(ask(cx, host, &scripts).await).collect::<Vec<_>>()
+    let together = join_all(shell.into_iter().map(|(host, asked)| async move {
+        let (at, scripts): (Vec<usize>, Vec<&str>) = asked.into_iter().unzip();
+        at.into_iter().zip(ask(cx, host, &scripts).await).collect::<Vec<_>>()
     }));
     let alone = join_all(steps.iter().enumerate().filter_map(|(at, step)| match &step.check {
         CheckBy::Rust(check) => {
             let answer = check(cx.clone());
             Some(async move { (at, answer.await) })
         }
-        CheckBy::Shell(_) => None,
+        CheckBy::Shell(_) | CheckBy::ShellOf(_) => None,
     }));
     let (together, alone) = futures::join!(together, alone);
     for (at, check) in together.into_iter().flatten().chain(alone) {
@@ -44,11 +50,15 @@ pub async fn survey(cx: &Cx, steps: &[Step]) -> Vec<Check> {
 
 /// One step's check, asked now.
 pub async fn check(cx: &Cx, step: &Step) -> Check {
-    match &step.check {
-        CheckBy::Rust(check) => check(cx.clone()).await,
-        CheckBy::Shell(script) => {
-            ask(cx, step.on.host(), &[script]).await.pop().expect("one script, one answer")
+    if let CheckBy::Rust(check) = &step.check {
+        return check(cx.clone()).await;
+    }
+    match script(cx, step).await {
+        Some(Ok(script)) => {
+            ask(cx, step.on.host(), &[&script]).await.pop().expect("one script, one answer")
         }
+        Some(Err(answer)) => answer,
+        None => unreachable!("a check that is no shell was asked already"),
     }
 }
 
@@ -88,10 +98,12 @@ pub(crate) fn about(step: &Step) -> About {
     About { phase: step.phase.clone(), step: step.name.clone(), host: step.on.host().to_owned() }
 }
 
-fn script(step: &Step) -> &str {
+/// The shell of a check, or its answer where that needs none; `None` where it is no shell.
+async fn script<'a>(cx: &Cx, step: &'a Step) -> Option<Result<Cow<'a, str>, Check>> {
     match &step.check {
-        CheckBy::Shell(script) => script,
-        CheckBy::Rust(_) => unreachable!("only shell checks travel together"),
+        CheckBy::Shell(script) => Some(Ok(Cow::Borrowed(script))),
+        CheckBy::ShellOf(script) => Some(script(cx.clone()).await.map(Cow::Owned)),
+        CheckBy::Rust(_) => None,
     }
 }
 
