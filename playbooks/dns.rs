@@ -19,7 +19,7 @@ const ANSWERED: Duration = Duration::from_secs(120);
 pub fn steps(lab: &Lab) -> Vec<Step> {
     let mut steps = vec![addresses()];
     match &lab.dns.server {
-        Server::Hosts => steps.extend(lab.hosts.iter().map(|h| hosts::block(lab, &h.name))),
+        Server::Hosts => steps.extend(lab.hosts.iter().map(|h| hosts::block(&h.name))),
         Server::Libvirt => steps.push(records_step()),
         Server::PowerDns { zone, .. } | Server::Rfc2136 { zone, .. } => {
             steps.push(zone_step(zone));

@@ -23,28 +23,16 @@ fn end(lab: &str) -> String {
 }
 
 /// The step that keeps the block of one host.
-pub fn block(lab: &Lab, host: &str) -> Step {
-    let (checked, applied) = (host.to_owned(), host.to_owned());
-    let name = lab.name.clone();
+pub fn block(host: &str) -> Step {
+    let applied = host.to_owned();
     Step::host(
         host,
         "hosts file",
         "no server answers for the lab's names: every host has them itself",
     )
-    .check(move |cx| {
-        let (host, cmd) = (checked.clone(), Cmd::new(look(&name)));
-        async move {
-            let names = match cx.names().await {
-                Ok(names) => names,
-                Err(why) => return Check::Unknown(why),
-            };
-            let output = match cx.run(&host, &cmd).await {
-                Ok(output) => output,
-                Err(error) => return cx.unanswered(&host, error).await,
-            };
-            let (has, wants) = (output.out(), lines(cx.lab(), &names).join("\n"));
-            Check::when(has == wants, difference(&has, &wants))
-        }
+    .check_shell_of(move |cx| async move {
+        let names = cx.names().await.map_err(Check::Unknown)?;
+        Ok(look(&lines(cx.lab(), &names)))
     })
     .apply(move |cx| {
         let host = applied.clone();
@@ -56,10 +44,25 @@ pub fn block(lab: &Lab, host: &str) -> Step {
     })
 }
 
-/// Prints all blocks of the lab.
-pub(crate) fn look(lab: &str) -> String {
-    format!("[ ! -e {PATH} ] || sed -n '/^{}$/,/^{}$/p' {PATH}", begin(lab), end(lab))
+/// Compares all that stands in blocks of the lab with these lines.
+fn look(lines: &[String]) -> String {
+    let (begin, end) = (&lines[0], &lines[lines.len() - 1]);
+    format!("w={}\nb='/^{begin}$/,/^{end}$/p'\n{LOOK}", quote(&lines.join("\n")))
 }
+
+/// Says what of `$w` is not there, and what is there instead.
+pub(crate) const LOOK: &str = r#"has=$(sed -n "$b" /etc/hosts 2>/dev/null)
+[ "$has" != "$w" ] || exit 0
+[ -n "$has" ] || { echo '/etc/hosts has no names of the lab'; exit 1; }
+not_in() { printf '%s\n' "$2" | grep -vxF -e "$1" | tr '\t' ' ' | paste -sd , - | sed 's/,/, /g'; }
+more=$(not_in "$w" "$has"); less=$(not_in "$has" "$w")
+case ${more:+more}${less:+less} in
+'') echo "the lab's block in /etc/hosts is there twice or out of order";;
+more) echo "/etc/hosts has \`$more\` in the lab's block";;
+less) echo "/etc/hosts lacks \`$less\`";;
+*) echo "/etc/hosts has \`$more\` instead of \`$less\`";;
+esac
+exit 1"#;
 
 /// The block, markers included. Fields are parted by tabs, as cloud-init writes them when it keeps
 /// the line of the host's own name.
@@ -78,24 +81,6 @@ fn lines(lab: &Lab, names: &Names) -> Vec<String> {
     }
     lines.push(end(&lab.name));
     lines
-}
-
-fn difference(has: &str, wants: &str) -> String {
-    if has.is_empty() {
-        return format!("{PATH} has no names of the lab");
-    }
-    let is_in = |line: &&str, text: &str| text.lines().any(|l| l == *line);
-    let missing: Vec<&str> = wants.lines().filter(|l| !is_in(l, has)).collect();
-    let more: Vec<&str> = has.lines().filter(|l| !is_in(l, wants)).collect();
-    let shown = |lines: Vec<&str>| lines.join(", ").replace('\t', " ");
-    match (missing.is_empty(), more.is_empty()) {
-        (true, true) => format!("the lab's block in {PATH} is there twice or out of order"),
-        (true, false) => format!("{PATH} has `{}` in the lab's block", shown(more)),
-        (false, true) => format!("{PATH} lacks `{}`", shown(missing)),
-        (false, false) => {
-            format!("{PATH} has `{}` instead of `{}`", shown(more), shown(missing))
-        }
-    }
 }
 
 /// The file with the lab's block, where the first one was or at the end; without it where there are

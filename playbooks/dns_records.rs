@@ -5,7 +5,7 @@ use blueprints::{Address, AddressOf, DnsServer, Host, HostProvider, Lab, RecordD
 use futures::future::join_all;
 use providers::dns::{RecordSet, value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 /// Aliases of aliases: resolvers follow no more than about so many.
@@ -51,6 +51,8 @@ pub struct Names {
     pub wanted: Vec<RecordSet>,
     /// The addresses that each name stands for in the end.
     pub addressed: BTreeMap<String, BTreeSet<IpAddr>>,
+    /// The zone that resolvers have to ask a server for, and that server's address.
+    pub server: Option<(String, SocketAddr)>,
 }
 
 impl Names {
@@ -65,8 +67,16 @@ impl Names {
         if cx.lab().dns.server == DnsServer::Libvirt {
             wanted = without_aliases(wanted, &addressed);
         }
-        Ok(Arc::new(Self { addresses, wanted, addressed }))
+        let server = match zone(cx.lab()) {
+            Some(zone) => server(cx).await.map(|at| (zone.to_owned(), at)),
+            None => None,
+        };
+        Ok(Arc::new(Self { addresses, wanted, addressed, server }))
     }
+}
+
+async fn server(cx: &Cx) -> Option<SocketAddr> {
+    cx.world().dns().await.ok()??.answers().await.ok()
 }
 
 async fn addresses(cx: &Cx) -> Result<Addresses, String> {

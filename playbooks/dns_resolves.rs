@@ -1,11 +1,11 @@
 //! Whether a host's own resolver answers right, and how hosts come to ask the lab's server.
 
 use crate::cx::Cx;
-use crate::dns_records::zone;
 use crate::limits;
 use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{DnsServer, Host, HostProvider, Lab};
-use providers::{Cmd, File, Stdin, put};
+use providers::{Cmd, File, Stdin, put, quote};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,13 +16,13 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 /// The server of a network that bp made remembers no answer for longer than ten seconds.
 const FORGOTTEN: Duration = Duration::from_secs(15);
 
-/// Reads names with the addresses that they should have, a line each, and asks the resolver for all
-/// of them at once. A name without addresses has to resolve to any.
+/// Asks the resolver for all names of `$w` at once: a line each, with the addresses that it should
+/// have; a name without addresses has to resolve to any. `$h` is said with what is wrong.
 ///
 /// `getent` leaves out what does not resolve; the answers for a name begin with the line that has
 /// three words.
-pub(crate) const ASK: &str = r#"w=$(cat)
-[ -n "$w" ] || exit 0
+pub(crate) const ASK: &str = r#"[ -n "$w" ] || exit 0
+export h
 n=$(printf '%s\n' "$w" | cut -d' ' -f1)
 { printf '%s\n\n' "$w"; getent ahostsv4 $n; } | awk '
 NF == 0 { asked = 1; next }
@@ -35,11 +35,11 @@ END {
     if (wants[j] == "") continue
     bad = 0; k = split(is[j], a, " "); while (k) { if (!((j, a[k]) in want)) bad = 1; k-- }
     k = split(wants[j], a, " "); while (k) { if (!((j, a[k]) in has)) bad = 1; k-- }
-    if (bad) { print name[j] " resolves to" is[j] ", not" wants[j]; exit 1 }
+    if (bad) { print name[j] " resolves to" is[j] ", not" wants[j] ENVIRON["h"]; exit 1 }
   }
 }' && exit 0
 [ $? = 3 ] || exit 1
-for i in $n; do getent ahostsv4 "$i" >/dev/null || { echo "$i does not resolve"; exit 1; }; done
+for i in $n; do getent ahostsv4 "$i" >/dev/null || { echo "$i does not resolve$h"; exit 1; }; done
 echo 'names resolved differently a moment later'; exit 1"#;
 
 /// The step that asks a host's own resolver. Machines on a network that bp made ask its server, which
@@ -52,9 +52,9 @@ pub fn step(lab: &Lab, host: &Host) -> Step {
         "programs on the host ask its own resolver, whoever else answers right",
     )
     .within(REMEMBERED)
-    .check(move |cx| {
+    .check_shell_of(move |cx| {
         let host = name.clone();
-        async move { check(&cx, &host).await }
+        async move { script(&cx, &host).await }
     });
     // On the network whose server has the names nobody has to be told.
     let told = match lab.dns.server {
@@ -72,41 +72,26 @@ pub fn step(lab: &Lab, host: &Host) -> Step {
     }
 }
 
-async fn check(cx: &Cx, host: &str) -> Check {
-    let names = match cx.names().await {
-        Ok(names) => names,
-        Err(why) => return Check::Unknown(why),
-    };
+/// The check: what the host should resolve, and how it is asked.
+async fn script(cx: &Cx, host: &str) -> Result<String, Check> {
+    let names = cx.names().await.map_err(Check::Unknown)?;
     let lab = cx.lab();
     let own = lab.host(host).map(|h| lab.fqdn(h).to_lowercase()).unwrap_or_default();
-    let mut asked = String::new();
-    for (name, ips) in &names.addressed {
+    let line = |(name, ips): (&String, &BTreeSet<IpAddr>)| {
         let ips: Vec<String> =
-            ips.iter().filter(|ip: &&IpAddr| ip.is_ipv4()).map(IpAddr::to_string).collect();
+            ips.iter().filter(|ip| ip.is_ipv4()).map(IpAddr::to_string).collect();
         match ips.is_empty() {
-            true => {}
+            true => None,
             // To itself a host may be any of its addresses, 127.0.1.1 as Debian has it included.
-            false if *name == own => asked.push_str(&format!("{name}\n")),
-            false => asked.push_str(&format!("{name} {}\n", ips.join(" "))),
+            false if *name == own => Some(name.clone()),
+            false => Some(format!("{name} {}", ips.join(" "))),
         }
-    }
-    let cmd = Cmd::new(ASK).stdin(Stdin::Bytes(asked.into_bytes()));
-    match cx.check(host, cmd).await {
-        Check::Not(why) => match told(cx).await {
-            Some((zone, server)) => {
-                Check::Not(format!("{why} (its resolver has to ask {server} for `{zone}`)"))
-            }
-            None => Check::Not(why),
-        },
-        found => found,
-    }
-}
-
-/// The zone that a resolver has to ask a server for, and the server.
-async fn told(cx: &Cx) -> Option<(String, String)> {
-    let zone = zone(cx.lab())?.to_owned();
-    let server = cx.world().dns().await.ok()??.answers().await.ok()?;
-    Some((zone, server.to_string()))
+    };
+    let lines: Vec<String> = names.addressed.iter().filter_map(line).collect();
+    let told = names.server.as_ref();
+    let told = told.map(|(zone, at)| format!(" (its resolver has to ask {at} for `{zone}`)"));
+    let (lines, told) = (quote(&lines.join("\n")), quote(&told.unwrap_or_default()));
+    Ok(format!("w={lines}\nh={told}\n{ASK}"))
 }
 
 /// What the host resolves once the server of a network that bp made has forgotten, too.
@@ -114,7 +99,11 @@ async fn settled(cx: &Cx, host: &str) -> Check {
     let guest = cx.lab().host(host).is_some_and(|h| h.provider != HostProvider::Existing);
     let until = Instant::now() + if guest { FORGOTTEN } else { Duration::ZERO };
     loop {
-        let found = check(&cx.fresh(), host).await;
+        let cx = cx.fresh();
+        let found = match script(&cx, host).await {
+            Ok(script) => cx.check(host, Cmd::new(script)).await,
+            Err(answer) => answer,
+        };
         if found == Check::True || Instant::now() >= until {
             return found;
         }
@@ -135,7 +124,8 @@ async fn tell(cx: &Cx, host: &str) -> Result<(), Trouble> {
         Check::True => return Ok(()),
         other => other.reason().to_owned(),
     };
-    let Some((zone, server)) = told(cx).await else { return Err(Failure::new(why).into()) };
+    let names = cx.names().await.map_err(Failure::new)?;
+    let Some((zone, server)) = &names.server else { return Err(Failure::new(why).into()) };
     let runs = Cmd::new("systemctl is-active --quiet systemd-resolved");
     if !cx.run(host, &runs).await?.ok() {
         let hint = format!(

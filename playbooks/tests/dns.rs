@@ -313,14 +313,16 @@ async fn a_host_whose_resolver_answers_otherwise_is_told_or_an_error() {
     stale("node1", "node2.lab.test", true);
     stale("node2", "node1.lab.test", false);
     insta::assert_snapshot!(bench.transcript().await, @"
+    + dns / resolves / node1: node2.lab.test resolves to 10.0.0.1, not 10.20.30.12 (its resolver has to ask 10.20.30.1:5300 for `lab.test`)
     + dns / resolves / node2: node1.lab.test resolves to 10.0.0.1, not 10.20.30.11 (its resolver has to ask 10.20.30.1:5300 for `lab.test`)
     ---
+    node1$ resolvectl flush-caches 2>/dev/null || :
     node2$ resolvectl flush-caches 2>/dev/null || :
     ---
     dns / resolves / node2: node1.lab.test resolves to 10.0.0.1, not 10.20.30.11 (its resolver has to ask 10.20.30.1:5300 for `lab.test`)
     hint: bp tells systemd-resolved alone, which does not run on node2: make what it has instead ask 10.20.30.1:5300 for `lab.test`
     ---
-    applied 0, already true 4, failed 1
+    applied 1, already true 3, failed 1
     ");
 }
 

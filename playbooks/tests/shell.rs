@@ -108,7 +108,8 @@ impl State {
             let inner = inner.first().expect("one word");
             is_shell(inner);
             let answer = self
-                .check(host, inner)
+                .names_look(host, &Cmd::new(inner.clone()))
+                .or_else(|| self.check(host, inner))
                 .unwrap_or_else(|| panic!("{host}: unknown check:\n{inner}"));
             let said = if answer.ok() { String::new() } else { answer.out() + &answer.err() };
             let said = said.lines().last().unwrap_or_default();
