@@ -5,6 +5,7 @@ mod clone;
 mod disks;
 mod domain;
 mod download;
+mod entries;
 mod forward;
 mod hypervisor;
 mod machine;
