@@ -175,9 +175,18 @@ pub async fn leftovers(cx: &Cx) -> Vec<Leftover> {
         }],
         Ok(found) if found.is_empty() => Vec::new(),
         Ok(found) => vec![Leftover {
-            what: format!("{what}: {}", found.join(", ")),
+            what: format!("{what}: {}", shortened(&found)),
             remove: Box::new(|cx| Box::pin(async move { remove(&cx).await })),
         }],
+    }
+}
+
+/// The first of many.
+fn shortened(found: &[String]) -> String {
+    const SHOWN: usize = 8;
+    match found.len() {
+        0..=SHOWN => found.join(", "),
+        all => format!("{} and {} more", found[..SHOWN].join(", "), all - SHOWN),
     }
 }
 

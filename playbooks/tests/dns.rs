@@ -115,7 +115,7 @@ async fn from_nothing_to_records_that_are_answered() {
     assert!(listed.contains(&"_ldap._tcp.lab.test SRV".to_owned()), "{listed:?}");
     assert!(listed.contains(&"zone 30.20.10.in-addr.arpa".to_owned()), "{listed:?}");
     insta::assert_snapshot!(destroyed(&bench).await, @"
-    DNS records of zone lab.test: 11.30.20.10.in-addr.arpa PTR, 12.30.20.10.in-addr.arpa PTR, _bp-lab.30.20.10.in-addr.arpa TXT, _ldap._tcp.lab.test SRV, git.lab.test CNAME, node1.lab.test A, node2.lab.test A, note.lab.test TXT, web.lab.test A, _bp-lab.lab.test TXT
+    DNS records of zone lab.test: 11.30.20.10.in-addr.arpa PTR, 12.30.20.10.in-addr.arpa PTR, _bp-lab.30.20.10.in-addr.arpa TXT, _ldap._tcp.lab.test SRV, git.lab.test CNAME, node1.lab.test A, node2.lab.test A, note.lab.test TXT and 2 more
     ---
     dns: in 30.20.10.in-addr.arpa remove 11.30.20.10.in-addr.arpa PTR; remove 12.30.20.10.in-addr.arpa PTR; remove _bp-lab.30.20.10.in-addr.arpa TXT
     dns: in lab.test remove _ldap._tcp.lab.test SRV; remove git.lab.test CNAME; remove node1.lab.test A; remove node2.lab.test A; remove note.lab.test TXT; remove web.lab.test A; remove _bp-lab.lab.test TXT
@@ -160,6 +160,45 @@ async fn what_left_the_file_is_removed() {
     ---
     applied 1, already true 4, failed 0
     "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_cut_off_between_two_zones_is_continued_or_taken_away() {
+    let bench = with_reverse("");
+    bench.done().await;
+    bench.site.changes();
+    let reverse = "30.20.10.in-addr.arpa";
+    zones(&bench, |z| z.zones.insert(reverse.to_owned(), Vec::new()));
+    insta::assert_snapshot!(bench.plan().await, @"+ dns / records: 11.30.20.10.in-addr.arpa PTR is missing, 12.30.20.10.in-addr.arpa PTR is missing");
+    bench.done().await;
+    zones(&bench, |z| {
+        z.zones.get_mut("lab.test").expect("the zone").retain(|s| s.kind == "TXT");
+    });
+    destroyed(&bench).await;
+    assert_eq!(zones(&bench, |z| z.shown()), "", "what the registry lists of both is gone");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zone_that_is_gone_is_no_longer_listed() {
+    let bench = with_reverse("");
+    bench.done().await;
+    bench.site.changes();
+    zones(&bench, |z| z.zones.remove("30.20.10.in-addr.arpa"));
+    insta::assert_snapshot!(bench.transcript().await, @r#"
+    + dns / records: the registry of zone lab.test is not what the lab owns
+    ---
+    dns: in lab.test put _bp-lab.lab.test TXT "node1.lab.test A" "node2.lab.test A"
+    ---
+    applied 1, already true 4, failed 0
+    "#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_is_dead_is_said_and_holds_nothing_up() {
+    let bench = served("");
+    bench.done().await;
+    bench.site.guest("node1", |g| g.names.slow = true);
+    insta::assert_snapshot!(bench.plan().await, @"+ dns / resolves / node1: its resolver takes more than 20 s (its resolver has to ask 10.20.30.1:5300 for `lab.test`)");
 }
 
 #[tokio::test(start_paused = true)]

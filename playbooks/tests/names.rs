@@ -22,6 +22,8 @@ pub struct Names {
     pub stale: BTreeMap<String, String>,
     /// Whether it answers so because it remembers.
     pub remembers: bool,
+    /// Whether it takes longer than anybody waits.
+    pub slow: bool,
 }
 
 impl Default for Names {
@@ -33,6 +35,7 @@ impl Default for Names {
             dropin: None,
             stale: BTreeMap::new(),
             remembers: false,
+            slow: false,
         }
     }
 }
@@ -244,6 +247,7 @@ impl State {
         let asked = script.split_once("\nh=").expect("what is said with it").0;
         let asked = words(asked.strip_prefix("w=").expect("names")).concat();
         let mut known = String::new();
+        let slow = if self.guests[host].names.slow { "return 124;" } else { "" };
         for name in asked.lines().filter_map(|l| l.split(' ').next()) {
             let ips: Vec<String> = self.resolve(host, name).into_iter().collect();
             let Some(first) = ips.first() else { continue };
@@ -253,7 +257,8 @@ impl State {
         }
         run(&format!(
             "getent() {{ [ \"$1\" = ahostsv4 ] || exit 99; shift; c=0\n\
-             for i; do case $i in {known}*) c=2;; esac; done; return $c; }}\n{script}"
+             for i; do case $i in {known}*) c=2;; esac; done; {slow} return $c; }}\n\
+             timeout() {{ [ \"$1\" = 20 ] || exit 99; shift; \"$@\"; }}\n{script}"
         ))
     }
 
