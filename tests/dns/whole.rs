@@ -1,8 +1,10 @@
-//! The real `bp` against a real PowerDNS: two labs on existing hosts that share one zone.
+//! The real `bp` against real servers, on existing hosts.
 
+use super::bind::Bind;
 use super::pdns::{KEY, Pdns};
+use super::{answer, gone, set};
 use crate::support::hosts::Hosts;
-use providers::dns::DnsServer;
+use providers::dns::{DnsServer, registry};
 use std::collections::BTreeSet;
 
 /// Stands in for the resolver of a host: it asks the server, as one that was told of it would. It
@@ -93,6 +95,55 @@ async fn two_labs_share_a_zone_and_destroy_of_one_leaves_the_other_whole() {
     server.change("lab.test", &[]).await.unwrap();
     two.desk.bp(&["destroy", "--yes"]).exits(0);
     assert_eq!(server.read("lab.test", &BTreeSet::new()).await.unwrap(), None);
+}
+
+/// Stands in for the resolver of a host on which every name is its own.
+const ALL_ONE: &str = "#!/bin/sh\nshift; for name; do echo \"127.0.0.1 STREAM $name\"; done\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_takes_updates_is_filled_mended_and_left_as_it_was() {
+    let bind = Bind::start(&["lab.test"]);
+    let server = bind.server();
+    let hosts = Hosts::new(1, "why: nothing\nsteps: []\n");
+    hosts.nodes[0].program("getent", ALL_ONE);
+    let text = hosts.blueprint().replace("phases: [machines, ./steps.yml]", "phases: [dns]");
+    let dns = format!(
+        "domain: lab.test\ndns:\n  server: {{ rfc2136: {{ server: \"127.0.0.1:{}\", key: {{ name: {}, \
+         secret: {{ env: TSIG }} }} }} }}\n  records: {{ note: {{ txt: [x] }} }}\n",
+        bind.port,
+        super::bind::KEY,
+    );
+    hosts.desk.write("bp.yml", &(text + &dns));
+    let bp = |args: &[&str]| {
+        let mut command = hosts.desk.command(args);
+        command.env("TSIG", bind.secret());
+        let ran = command.output().expect("bp runs");
+        let said = [ran.stdout, ran.stderr].map(|b| String::from_utf8_lossy(&b).into_owned());
+        assert!(!said.concat().contains(bind.secret()), "a key was said");
+        (ran.status.code(), said.concat())
+    };
+    let up = bp(&["up"]);
+    assert_eq!(up.0, Some(0), "{}", up.1);
+    assert_eq!(answer(&server, "node1.lab.test", "A").await, "127.0.0.1");
+    let plan = bp(&["plan"]);
+    assert_eq!(plan.0, Some(0), "{}", plan.1);
+    let has = set("note.lab.test", "TXT", &["\"x\""]);
+    server.change("lab.test", &[gone(&has)]).await.unwrap();
+    let plan = bp(&["plan"]);
+    assert!(plan.1.contains("note.lab.test TXT is missing"), "{}", plan.1);
+    assert_eq!(bp(&["up"]).0, Some(0));
+    assert_eq!(answer(&server, "note.lab.test", "TXT").await, "\"x\"");
+    let destroy = bp(&["destroy", "--yes"]);
+    assert_eq!(destroy.0, Some(0), "{}", destroy.1);
+    for (name, kind) in [
+        ("node1.lab.test", "A"),
+        ("note.lab.test", "TXT"),
+        ("_bp.lab.test", "TXT"),
+        (&registry(&hosts.lab, "lab.test"), "TXT"),
+    ] {
+        assert_eq!(answer(&server, name, kind).await, "", "{name}");
+    }
+    assert_eq!(answer(&server, "www.lab.test", "A").await, "192.0.2.1", "others' stay");
 }
 
 #[tokio::test(flavor = "multi_thread")]
