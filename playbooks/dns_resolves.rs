@@ -128,6 +128,13 @@ async fn tell(cx: &Cx, host: &str) -> Result<(), Trouble> {
     };
     let names = cx.names().await.map_err(Failure::new)?;
     let Some((zone, server)) = &names.server else { return Err(Failure::new(why).into()) };
+    if server.ip().is_loopback() {
+        let hint = format!(
+            "{server} is the server for this machine alone: where hosts are to ask it themselves, \
+             it has to answer at an address that they reach"
+        );
+        return Err(Failure::new(why).hint(hint).into());
+    }
     let runs = Cmd::new("systemctl is-active --quiet systemd-resolved");
     if !cx.run(host, &runs).await?.ok() {
         let hint = format!(

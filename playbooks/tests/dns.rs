@@ -469,6 +469,19 @@ async fn hosts_that_were_there_are_told_of_the_server_where_systemd_resolved_run
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_host_is_told_of_a_server_that_it_can_not_reach() {
+    let bench = existing(SERVER);
+    bench.site.lock().zones = Some(Zones { local: true, ..Zones::default() });
+    bench.site.guest("a", |g| g.names.resolved = true);
+    bench.site.guest("b", |g| g.names.forwarded = true);
+    insta::assert_snapshot!(bench.up().await.failures(), @"
+    dns / resolves / a: a.lab.test does not resolve (its resolver has to ask 127.0.0.1:5300 for `lab.test`)
+    hint: 127.0.0.1:5300 is the server for this machine alone: where hosts are to ask it themselves, it has to answer at an address that they reach
+    ");
+    assert_eq!(bench.site.lock().guests["a"].names.dropin, None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_in_etc_hosts_need_no_server() {
     let bench = existing("\ndns: { records: { web: { a: [a, b] }, git: { cname: web } } }\n");
     insta::assert_snapshot!(bench.transcript().await, @r#"

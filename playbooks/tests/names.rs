@@ -51,6 +51,8 @@ pub struct Zones {
     pub stale: BTreeMap<String, String>,
     /// Whether zones can't be made on it.
     pub fixed: bool,
+    /// Whether it answers this machine alone.
+    pub local: bool,
 }
 
 /// A record set of one value.
@@ -114,7 +116,9 @@ impl DnsServer for FakeDns {
     }
 
     async fn answers(&self) -> Result<SocketAddr, ProviderError> {
-        Ok("10.20.30.1:5300".parse().expect("an address"))
+        let local = self.0.lock().zones.as_ref().is_some_and(|z| z.local);
+        let at = if local { "127.0.0.1:5300" } else { "10.20.30.1:5300" };
+        Ok(at.parse().expect("an address"))
     }
 
     async fn ask(&self, name: &str, kind: &str) -> Result<BTreeSet<String>, ProviderError> {
