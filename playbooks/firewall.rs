@@ -26,8 +26,8 @@ use guard::{Change, guarded};
 use std::time::Duration;
 use walls::{Open, Walls};
 
-/// A change with its confirmation, or with the wait until it has undone itself.
-const CHANGE: Duration = Duration::from_secs(360);
+/// Getting ready, a change with its confirmation or with the wait until it has undone itself.
+const CHANGE: Duration = Duration::from_secs(900);
 
 /// The steps of the phase. `stacks` are what is deployed later: their published ports are doors.
 pub fn steps(lab: &Lab, stacks: &[Compose]) -> Vec<Step> {

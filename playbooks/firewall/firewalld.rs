@@ -63,7 +63,8 @@ pub fn open(walls: &Walls, asked: &Asked) -> Vec<Open> {
 }
 
 /// The rules that are missing added, those of bp's own that nobody wants removed: in the running
-/// firewall, and then in its files.
+/// firewall, and then in its files. A firewalld that starts flushes what was there: an engine that
+/// runs and does not make its rules again is started again.
 pub fn change(walls: &Walls, asked: &Asked) -> Change {
     let content = content(&walls.lab, &walls.rules(), asked);
     let zone = "z=$(firewall-cmd --get-default-zone)\n\
@@ -78,7 +79,8 @@ pub fn change(walls: &Walls, asked: &Asked) -> Change {
             cmd("-", "--remove-rich-rule", "")
         ),
         keep: format!(
-            "{}\n{}\nsystemctl enable -q firewalld",
+            "{}\n{}\nsystemctl enable -q firewalld\n\
+             if [ ! -e before/ran ] && systemctl is-active -q docker && ! iptables -S DOCKER-USER >/dev/null 2>&1; then systemctl restart docker; fi",
             cmd("k+", "--add-rich-rule", "--permanent"),
             cmd("k-", "--remove-rich-rule", "--permanent")
         ),
@@ -99,7 +101,7 @@ pub fn removal(lab: &str, asked: &Asked) -> Change {
 /// What is the same of every change: the lab's rules as they run are saved, and put back.
 fn around(lab: &str) -> Change {
     let own = format!(
-        "firewall-cmd --list-rich-rules | grep '^rule priority=\"{}\" ' || :",
+        "{{ firewall-cmd --list-rich-rules | grep '^rule priority=\"{}\" ' || :; }}",
         priority(lab)
     );
     Change {
@@ -107,7 +109,7 @@ fn around(lab: &str) -> Change {
         restore: format!(
             "if [ -e ran ]; then\n\
              {own} >../now\n\
-             sed 's/^/-/' ../now >../wanted; sed 's/^/+/' wanted >>../wanted; cd ..\n{}\n{}\n\
+             {{ grep -vxFf wanted ../now | sed 's/^/-/'; sed 's/^/+/' wanted; }} >../wanted; cd ..\n{}\n{}\n\
              else systemctl stop firewalld; fi",
             cmd("+", "--add-rich-rule", ""),
             cmd("-", "--remove-rich-rule", "")

@@ -84,7 +84,7 @@ fn confirm(change: &Change) -> Cmd {
         "set -eu; umask 077\n{ALONE}\n\
          cd /run/bp-firewall\n\
          if [ -e armed ]; then mv armed confirmed; fi\n\
-         [ -e confirmed ] || {{ echo 'the change has undone itself before it was confirmed' >&2; exit {TOO_LATE}; }}\n\
+         [ -e confirmed ] || exit {TOO_LATE}\n\
          systemctl stop bp-firewall-revert.timer 2>/dev/null || :\n{keep}",
         keep = change.keep,
     ))
@@ -97,17 +97,19 @@ fn confirm(change: &Change) -> Cmd {
 /// When nobody could log in any more: the change has undone itself then, or is about to.
 pub async fn guarded(cx: &Cx, host: &str, change: &Change) -> Result<(), Trouble> {
     cx.ok(host, arm(change)).await?;
-    let until = Instant::now() + CONFIRM;
+    let (cmd, until) = (confirm(change), Instant::now() + CONFIRM);
     let mut last = SessionError::Unreachable("no answer".to_owned());
     while Instant::now() < until {
-        let confirming = async {
-            let session = cx.new_session(host).await?;
-            let cmd = confirm(change);
-            Ok::<_, SessionError>((session.run(&cmd).await?, cmd))
-        };
-        match tokio::time::timeout_at(until, confirming).await {
-            Ok(Ok((output, _))) if output.ok() => return Ok(()),
-            Ok(Ok((output, cmd))) => return Err(Failure::command(&cmd, &output).into()),
+        match tokio::time::timeout_at(until, cx.new_session(host)).await {
+            Ok(Ok(session)) => match session.run(&cmd).await {
+                Ok(output) if output.ok() => return Ok(()),
+                Ok(output) if output.code == TOO_LATE => {
+                    let late = Failure::new("the change has undone itself before it was confirmed");
+                    return Err(late.hint("the host was too slow; `bp up` starts over").into());
+                }
+                Ok(output) => return Err(Failure::command(&cmd, &output).into()),
+                Err(error) => last = error,
+            },
             Ok(Err(error)) => last = error,
             Err(_) => {}
         }
@@ -123,12 +125,10 @@ async fn locked_out(cx: &Cx, host: &str, last: &SessionError) -> Failure {
     while Instant::now() < until {
         let cx = cx.fresh();
         let cmd = Cmd::new(format!("[ ! -e {ARMED} ]"));
-        let asked = cx.run(host, &cmd);
-        if let Ok(Ok(output)) = tokio::time::timeout_at(until, asked).await {
-            if output.ok() {
-                end = "it has undone itself".to_owned();
-                break;
-            }
+        let asked = tokio::time::timeout_at(until, cx.run(host, &cmd)).await;
+        if asked.is_ok_and(|answer| answer.is_ok_and(|output| output.ok())) {
+            end = "it has undone itself".to_owned();
+            break;
         }
         sleep(limits::POLL_SLOWEST).await;
     }
