@@ -7,7 +7,7 @@ use crate::support::bp::wait_until;
 /// the host does it.
 fn forwarded(ground: &Ground) {
     let rules = format!(
-        "table ip nat {{\nchain output {{\ntype nat hook output priority dstnat;\n\
+        "table ip nat {{\nchain output {{\ntype nat hook output priority -100;\n\
          ip daddr {{ {}, {} }} tcp dport 22 dnat to :2222\n}}\n}}\n",
         address(1),
         address(2)
@@ -55,7 +55,7 @@ fn a_wall_of_firewalld_that_locks_out_undoes_itself() {
 
 #[test]
 fn a_run_that_is_killed_before_the_confirmation_leaves_nothing() {
-    for backend in ["nftables", "ufw"] {
+    for backend in ["nftables", "ufw", "firewalld"] {
         let ground = Ground::new(22);
         ground.blueprint("", &format!("{{ backend: {backend}, open: [80/tcp] }}"));
         ground.bp(&["up", "--yes"]).exits(0);
@@ -71,6 +71,7 @@ fn a_run_that_is_killed_before_the_confirmation_leaves_nothing() {
         let plan = ground.bp(&["plan"]).exits(3);
         assert!(plan.out.contains("firewall / doors / node1: "), "{}", plan.out);
         ground.until_reverted(1);
+        ground.on(1, "rm /run/revert-after");
         ground.assert(&[(0, 1, "80/tcp"), (0, 1, "22/tcp")], &[(0, 1, "9999/tcp")]);
         ground.bp(&["up", "--yes"]).exits(0);
         ground.assert(&[(0, 1, "9999/tcp"), (0, 2, "9999/tcp")], &[(0, 1, "80/tcp")]);
