@@ -11,7 +11,7 @@ use crate::step::{Failure, Step};
 use crate::view::Table;
 use crate::{
     gluster_bricks as bricks, gluster_mount as mount, gluster_peers as peers,
-    gluster_volume as volume,
+    gluster_status as status, gluster_volume as volume,
 };
 use blueprints::{Lab, VolumeKind};
 use serde_json::json;
@@ -54,11 +54,14 @@ pub fn steps(lab: &Lab, beside: &Path) -> Result<(Vec<Step>, Vec<String>), Failu
 ///
 /// # Errors
 /// When nobody can say what is there.
-pub async fn leftovers(_cx: &Cx) -> Result<Vec<Leftover>, Failure> {
-    Ok(Vec::new())
+pub async fn leftovers(cx: &Cx) -> Result<Vec<Leftover>, Failure> {
+    Ok(status::leftovers(cx).await)
 }
 
 /// What `status` shows of it besides its steps.
-pub async fn shown(_cx: &Cx) -> Vec<Table> {
-    Vec::new()
+pub async fn shown(cx: &Cx) -> Vec<Table> {
+    match cx.lab().volumes.is_empty() {
+        true => Vec::new(),
+        false => vec![status::table(cx).await],
+    }
 }

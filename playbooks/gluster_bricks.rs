@@ -10,7 +10,8 @@ use blueprints::{Lab, Volume, VolumeKind};
 use providers::{Cmd, quote};
 
 /// The option by which a volume says that files are to be spread over bricks that are new: `due`
-/// before they are added, `begun` from the moment that files move.
+/// before they are added, `begun` from the moment that files move, then `done`: gluster can't take
+/// an option of its users away again.
 const SPREAD: &str = "user.bp.rebalance";
 
 /// One change of a volume's bricks.
@@ -144,11 +145,16 @@ fn state(lab: &Lab, pool: &Pool, volume: &Volume) -> Check {
     match next(has, volume.kind, &bricks(lab, volume)) {
         Err(failure) => Check::Failed(failure),
         Ok(Some(change)) => Check::Not(change.words()),
-        Ok(None) if has.option(SPREAD).is_some() => {
+        Ok(None) if is_spreading(has).is_some() => {
             Check::Not("files are not spread over the new bricks yet".to_owned())
         }
         Ok(None) => Check::True,
     }
+}
+
+/// How far the spreading of files over new bricks is, where it is not done.
+fn is_spreading(has: &xml::Volume) -> Option<&str> {
+    has.option(SPREAD).filter(|stage| *stage != "done")
 }
 
 /// One change after the other, each from what the pool says now, so that a run that was cut off is
@@ -162,7 +168,7 @@ async fn change_all(cx: &Cx, volume: &Volume) -> Result<(), Trouble> {
         };
         let waits = match next(has, volume.kind, &wanted)? {
             Some(change) => take(cx, &pool, has, &change).await?,
-            None => match has.option(SPREAD) {
+            None => match is_spreading(has) {
                 Some(stage) => spread(cx, &pool, has, stage == "begun").await?,
                 None => return Ok(()),
             },
@@ -305,7 +311,7 @@ async fn spread(cx: &Cx, pool: &Pool, has: &xml::Volume, begun: bool) -> Result<
             Ok(true)
         }
         Some("completed") if begun => {
-            view::change(cx, &pool.host, &format!("g volume reset {name} {SPREAD}\n")).await?;
+            view::change(cx, &pool.host, &format!("g volume set {name} {SPREAD} done\n")).await?;
             Ok(false)
         }
         Some(other @ ("failed" | "stopped")) if begun => {

@@ -152,6 +152,7 @@ pub(crate) fn mounted(lab: &Lab, host: &Host, volume: &Volume) -> Step {
 /// How a volume is to be mounted on one host.
 #[derive(Clone)]
 struct Wants {
+    lab: String,
     host: String,
     volume: String,
     folder: String,
@@ -185,12 +186,13 @@ impl Wants {
         options.push(format!("{LAB_OPTION}={}", lab.name));
         let folder = folder(volume).to_owned();
         let line = format!("{source} {folder} glusterfs {} 0 0", options.join(","));
-        Self { host: host.name.clone(), volume: volume.name.clone(), folder, source, line }
+        let (lab, host, volume) = (lab.name.clone(), host.name.clone(), volume.name.clone());
+        Self { lab, host, volume, folder, source, line }
     }
 
     fn compare(&self, mount: &Mount) -> Check {
         let folder = &self.folder;
-        let foreign = mount.fstab.iter().find(|line| !is_of_bp(line));
+        let foreign = mount.fstab.iter().find(|line| !line_of_lab(line, &self.lab));
         if let Some(line) = foreign {
             return Check::Failed(
                 Failure::new(format!("/etc/fstab mounts something else on {folder}: {line}"))
@@ -226,7 +228,7 @@ impl Wants {
     /// The folder beneath is made immutable, so that nobody writes there while the volume is away:
     /// such files would be hidden when it comes back. Not every file system can do that.
     fn script(&self) -> String {
-        let Self { folder, line, source, .. } = self;
+        let Self { lab, folder, line, source, .. } = self;
         let (m, line, source) = (quote(folder), quote(line), quote(source));
         format!(
             "set -eu\n\
@@ -234,7 +236,7 @@ impl Wants {
              mounted() {{ awk -v m=\"$m\" '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/self/mounts; }}\n\
              answers() {{ timeout -k 1 10 stat -t \"$m\" >/dev/null 2>&1; }}\n\
              f=$(mktemp /etc/fstab.XXXXXX); trap 'rm -f \"$f\"' EXIT\n\
-             awk -v m=\"$m\" '/^[^#]/ && $2 == m && $4 ~ /(^|,){LAB_OPTION}=/ {{ next }} {{ print }}' /etc/fstab >\"$f\"\n\
+             awk -v m=\"$m\" '/^[^#]/ && $2 == m && $4 ~ /(^|,){LAB_OPTION}={lab}(,|$)/ {{ next }} {{ print }}' /etc/fstab >\"$f\"\n\
              echo \"$line\" >>\"$f\"\n\
              if ! cmp -s \"$f\" /etc/fstab; then chmod 644 \"$f\"; mv -f \"$f\" /etc/fstab; fi\n\
              ! command -v systemctl >/dev/null || systemctl daemon-reload\n\
@@ -248,9 +250,14 @@ impl Wants {
     }
 }
 
-fn is_of_bp(line: &str) -> bool {
-    let options = line.split_whitespace().nth(3).unwrap_or_default();
-    options.split(',').any(|o| o.starts_with(&format!("{LAB_OPTION}=")))
+/// Whether a line of fstab is this lab's.
+pub(crate) fn line_of_lab(line: &str, lab: &str) -> bool {
+    lab_of(line) == Some(lab)
+}
+
+fn lab_of(line: &str) -> Option<&str> {
+    let mut options = line.split_whitespace().nth(3).unwrap_or_default().split(',');
+    options.find_map(|o| o.strip_prefix(LAB_OPTION)?.strip_prefix('='))
 }
 
 fn other_mount(folder: &str, what: &str) -> Failure {

@@ -211,7 +211,7 @@ pub(crate) fn unlisted() -> Step {
         .check(|cx| async move {
             match without_brick(&cx).await {
                 Ok((_, left)) => {
-                    let names: Vec<&str> = left.iter().map(|(name, _)| name.as_str()).collect();
+                    let names: Vec<&str> = left.iter().map(|p| p.hostname.as_str()).collect();
                     let why = format!("{} in the pool without a brick", names.join(", "));
                     Check::when(left.is_empty(), why)
                 }
@@ -220,19 +220,16 @@ pub(crate) fn unlisted() -> Step {
         })
         .apply(|cx| async move {
             let (host, left) = without_brick(&cx).await.map_err(view::no_pool)?;
-            for (name, connected) in left {
-                // Who is away can't be asked to go.
-                let force = if connected { "" } else { " force" };
-                let script = format!("g peer detach {}{force}\n", quote(&name));
-                view::change(&cx, &host, &script).await?;
+            for peer in left {
+                detach(&cx, &host, &peer).await?;
             }
             Ok(())
         })
 }
 
 /// Peers by a name of the lab's domain, which is how bp takes hosts into a pool, that are no host
-/// with a brick in the blueprint and hold none of any volume; with whether they are connected.
-async fn without_brick(cx: &Cx) -> Result<(String, Vec<(String, bool)>), String> {
+/// with a brick in the blueprint and hold none of any volume; and the host that knows them.
+async fn without_brick(cx: &Cx) -> Result<(String, Vec<xml::Peer>), String> {
     let pool = cx.gluster_pool().await?;
     let view = cx.gluster_host(&pool.host).await.map_err(|c| c.reason().to_owned())?;
     let lab = cx.lab();
@@ -245,5 +242,12 @@ async fn without_brick(cx: &Cx) -> Result<(String, Vec<(String, bool)>), String>
     let left = view.peers()?.iter().filter(|p| {
         p.hostname.ends_with(&domain) && !listed.iter().any(|l| p.is_called(l)) && !holds(p)
     });
-    Ok((pool.host, left.map(|p| (p.hostname.clone(), p.is_connected())).collect()))
+    Ok((pool.host, left.cloned().collect()))
+}
+
+/// Lets a peer go. Who is away can't be asked to.
+pub(crate) async fn detach(cx: &Cx, host: &str, peer: &xml::Peer) -> Result<(), Trouble> {
+    let force = if peer.is_connected() { "" } else { " force" };
+    let script = format!("g peer detach {}{force}\n", quote(&peer.hostname));
+    view::change(cx, host, &script).await
 }

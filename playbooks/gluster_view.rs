@@ -224,12 +224,30 @@ pub(crate) struct Pool {
     pub split: HashMap<String, Result<Vec<Healing>, String>>,
 }
 
+/// Asks gluster, `x`: again where another question or change holds the pool's lock.
+pub(crate) const ASKS: &str = r#"x() {
+  for i in 1 2 3 4 5; do
+    r=$(timeout -k 2 60 gluster --mode=script --xml "$@" 2>&1)
+    case $r in *'Another transaction is in progress'*|*'Locking failed'*) sleep 2;; *) break;; esac
+  done
+  printf '%s\n' "$r"
+}
+"#;
+
+/// Changes something, `g`: waits where another question or change holds the pool's lock.
+pub(crate) const CHANGES: &str = r#"g() {
+  for i in 1 2 3 4 5 6 7 8 9 10; do
+    if r=$(timeout -k 2 110 gluster --mode=script "$@" 2>&1); then printf '%s\n' "$r"; return; fi
+    case $r in *'Another transaction is in progress'*|*'Locking failed'*) sleep 2;; *) break;; esac
+  done
+  printf '%s\n' "$r" >&2
+  return 1
+}
+"#;
+
 fn pool_question(lab: &Lab) -> String {
-    let mut script = String::from(
-        "x() { timeout -k 2 60 gluster --mode=script --xml \"$@\" 2>&1; }\n\
-         echo @info; x volume info\n\
-         echo @status; x volume status all\n",
-    );
+    let mut script =
+        format!("{ASKS}echo @info; x volume info\necho @status; x volume status all\n");
     for volume in lab.volumes.iter().filter(|v| v.kind != VolumeKind::Distribute) {
         let name = quote(&volume.name);
         script.push_str(&format!(
@@ -316,7 +334,7 @@ impl Pool {
 /// # Errors
 /// When it does not exit with 0, or there is no answer.
 pub(crate) async fn change(cx: &Cx, host: &str, script: &str) -> Result<(), Trouble> {
-    let script = format!("g() {{ timeout -k 2 110 gluster --mode=script \"$@\"; }}\n{script}");
+    let script = format!("{CHANGES}{script}");
     let cmd = Cmd::new(script).within(limits::GLUSTER_CHANGED);
     cx.ok(host, cmd).await.map(drop)
 }

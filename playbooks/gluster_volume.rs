@@ -38,11 +38,14 @@ fn defaults(kind: VolumeKind) -> Vec<(&'static str, &'static str)> {
     options
 }
 
-/// The options that bp sets, the blueprint's over its own.
+/// The options that bp sets, the blueprint's over its own, and the list of them.
 fn wanted(volume: &Volume) -> IndexMap<String, String> {
     let own = defaults(volume.kind).into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
     let mut options: IndexMap<String, String> = own.collect();
     options.extend(volume.options.clone());
+    let names: Vec<&str> = options.keys().map(String::as_str).collect();
+    let names = names.join(",");
+    options.insert(SET_OPTION.to_owned(), names);
     options
 }
 
@@ -141,6 +144,8 @@ fn differing(has: &xml::Volume, wants: &Volume) -> (Vec<(String, String)>, Vec<S
     let differs = |(k, v): &(&String, &String)| has.option(k) != Some(v.as_str());
     let set = wanted.iter().filter(differs).map(|(k, v)| (k.clone(), v.clone())).collect();
     let once = has.option(SET_OPTION).unwrap_or_default().split(',').filter(|k| !k.is_empty());
+    // Gluster can't take an option of its users away again.
+    let once = once.filter(|k| !k.starts_with("user."));
     let left = once.filter(|k| !wanted.contains_key(*k) && has.options.contains_key(*k));
     (set, left.map(str::to_owned).collect())
 }
@@ -160,16 +165,13 @@ async fn make(cx: &Cx, pool: &Pool, wants: &Volume) -> Result<(), Trouble> {
         // root file system is the blueprint's choice.
         script.push_str(&format!("g volume create {name}{kind} {} force\n", all.join(" ")));
     }
-    let wanted = wanted(wants);
     let (mut set, reset) = match has {
         Some(has) => differing(has, wants),
-        None => (wanted.clone().into_iter().collect(), Vec::new()),
+        None => (wanted(wants).into_iter().collect(), Vec::new()),
     };
     for option in reset {
         script.push_str(&format!("g volume reset {name} {}\n", quote(&option)));
     }
-    let names: Vec<&str> = wanted.keys().map(String::as_str).collect();
-    set.push((SET_OPTION.to_owned(), names.join(",")));
     set.push((LAB_OPTION.to_owned(), cx.lab().name.clone()));
     let pairs: Vec<String> =
         set.iter().map(|(k, v)| format!("{} {}", quote(k), quote(v))).collect();

@@ -24,6 +24,7 @@ mod gluster;
 mod gluster_bricks;
 mod gluster_mount;
 mod gluster_peers;
+mod gluster_status;
 mod gluster_view;
 mod gluster_volume;
 mod gluster_xml;
