@@ -3,7 +3,8 @@
 use crate::dns_records::Names;
 use crate::docker::{EngineInfo, SwarmView};
 use crate::event::{Event, Events};
-use crate::gluster_view::{HostView, Pool};
+use crate::gluster_host::HostView;
+use crate::gluster_view::Pool;
 use crate::step::{Check, Failure, Trouble};
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Lab};

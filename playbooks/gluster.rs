@@ -10,8 +10,8 @@ use crate::runbook;
 use crate::step::{Failure, Step};
 use crate::view::Table;
 use crate::{
-    gluster_bricks as bricks, gluster_mount as mount, gluster_peers as peers,
-    gluster_status as status, gluster_volume as volume,
+    gluster_bricks as bricks, gluster_folder as folder, gluster_mount as mount,
+    gluster_peers as peers, gluster_status as status, gluster_volume as volume,
 };
 use blueprints::{Lab, VolumeKind};
 use serde_json::json;
@@ -35,7 +35,7 @@ pub fn steps(lab: &Lab, beside: &Path) -> Result<(Vec<Step>, Vec<String>), Failu
     for host in lab.brick_hosts() {
         let of_host = lab.volumes.iter().flat_map(|v| v.bricks.iter().map(move |b| (v, b)));
         let of_host = of_host.filter(|(_, brick)| brick.host == host.name);
-        steps.extend(of_host.map(|(v, brick)| mount::brick(&v.name, brick)));
+        steps.extend(of_host.map(|(v, brick)| folder::brick(&v.name, brick)));
     }
     steps.extend(lab.volumes.iter().map(volume::made));
     steps.extend(lab.volumes.iter().map(bricks::members));

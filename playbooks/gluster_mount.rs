@@ -1,115 +1,16 @@
-//! The hosts' side of a volume: folders for bricks, the mount, and the proof that all see one file.
+//! Volumes mounted on hosts, and the proof that all see one file.
 
 use crate::cx::Cx;
-use crate::gluster_view::{Mount, Mounted, Place, folder, shared_file};
-use crate::gluster_xml as xml;
+use crate::gluster_host::{Mount, Mounted, folder, shared_file};
 use crate::limits;
-use crate::step::{Check, Failure, Step, Trouble};
-use blueprints::{Brick, Host, Lab, Volume};
+use crate::step::{Check, Failure, Step};
+use blueprints::{Host, Lab, Volume};
 use futures::future::join_all;
 use providers::{Cmd, quote};
 use std::time::Duration;
 
 /// The option in fstab by which a line says whose it is; mount takes `x-` for a remark.
 pub(crate) const LAB_OPTION: &str = "x-bp.lab";
-
-/// The folder of a brick is there, and is no other volume's.
-pub(crate) fn brick(volume: &str, brick: &Brick) -> Step {
-    let (checked, applied) = ((volume.to_owned(), brick.clone()), brick.clone());
-    Step::host(
-        &brick.host,
-        format!("brick {volume}"),
-        "a brick is a folder that no other volume has a claim on",
-    )
-    .check(move |cx| {
-        let (volume, brick) = checked.clone();
-        async move { is_free(&cx, &volume, &brick).await }
-    })
-    .apply(move |cx| {
-        let brick = applied.clone();
-        async move {
-            let view = cx.gluster_host(&brick.host).await.map_err(not_asked)?;
-            let path = quote(&brick.path);
-            let wipe = match view.bricks.get(&brick.path) {
-                Some(Place::Brick { .. } | Place::Remains) if cx.may_wipe_bricks() => {
-                    cx.note(format!("{}: {} is wiped", brick.host, brick.path));
-                    format!("rm -rf --one-file-system {path} || exit\n")
-                }
-                _ => String::new(),
-            };
-            let cmd = Cmd::new(format!("{wipe}mkdir -p {path}")).within(limits::GLUSTER);
-            cx.ok(&brick.host, cmd).await.map(drop)
-        }
-    })
-    .within(limits::GLUSTER)
-}
-
-fn not_asked(check: Check) -> Trouble {
-    Failure::new(check.reason()).into()
-}
-
-async fn is_free(cx: &Cx, volume: &str, brick: &Brick) -> Check {
-    let view = match cx.gluster_host(&brick.host).await {
-        Ok(view) => view,
-        Err(check) => return check,
-    };
-    let (id, folder) = match view.bricks.get(&brick.path) {
-        Some(Place::Absent) => return Check::Not(format!("{} is not there", brick.path)),
-        Some(Place::Empty) => return Check::True,
-        Some(Place::Files) => {
-            return Check::Failed(
-                Failure::new(format!("{} holds files that are of no volume", brick.path))
-                    .hint("move them away, or name another folder in `brick`"),
-            );
-        }
-        Some(Place::Unknown) | None => {
-            return Check::Unknown("`getfattr` is not there to read the brick's mark".to_owned());
-        }
-        Some(Place::Remains) => return claimed(cx, brick, "a volume whose mark is gone"),
-        Some(Place::Brick { id, folder }) => (id, folder),
-    };
-    // Whose it is the pool says; without it nobody can tell a brick from a foreign one.
-    let pool = match cx.gluster_pool().await {
-        Ok(pool) => pool,
-        Err(why) => return Check::Unknown(why),
-    };
-    let owner = pool.volumes.iter().find(|v| v.id.replace('-', "") == *id);
-    let host = cx.lab().host(&brick.host).map(|h| cx.lab().fqdn(h)).unwrap_or_default();
-    let is_in = |owner: &xml::Volume| owner.bricks.contains(&format!("{host}:{folder}"));
-    match owner {
-        _ if *folder != brick.path => Check::Failed(
-            Failure::new(format!(
-                "{folder}, above {}, is a brick of the volume {}",
-                brick.path,
-                owner.map_or(id, |o| &o.name)
-            ))
-            .hint("name another folder in `brick`"),
-        ),
-        Some(owner) if is_in(owner) && owner.name == volume => Check::True,
-        Some(owner) if is_in(owner) => Check::Failed(
-            Failure::new(format!(
-                "{folder} is a brick of the volume `{}` ({})",
-                owner.name, owner.id
-            ))
-            .hint("name another folder in `brick`: bp never wipes what a volume has in use"),
-        ),
-        Some(owner) => {
-            claimed(cx, brick, &format!("the volume `{}` ({id}), which has left it", owner.name))
-        }
-        None => claimed(cx, brick, &format!("the volume {id}, which this pool does not know")),
-    }
-}
-
-/// A brick of something that is gone: wiped by consent alone.
-fn claimed(cx: &Cx, brick: &Brick, whose: &str) -> Check {
-    let what = format!("{} on {} belonged to {whose}", brick.path, brick.host);
-    if cx.may_wipe_bricks() {
-        return Check::Not(format!("{what}, and is wiped"));
-    }
-    Check::Failed(
-        Failure::new(what).hint("`bp up --wipe-bricks` removes it with all that lies on it"),
-    )
-}
 
 /// A volume is mounted on a host, answers, and comes back with the machine.
 pub(crate) fn mounted(lab: &Lab, host: &Host, volume: &Volume) -> Step {

@@ -1,7 +1,8 @@
 //! The pool: every host with a brick knows every other, by name, and is connected to it.
 
 use crate::cx::Cx;
-use crate::gluster_view::{self as view, HostView};
+use crate::gluster_host::HostView;
+use crate::gluster_view as view;
 use crate::gluster_xml as xml;
 use crate::limits;
 use crate::step::{Check, Failure, Step, Trouble};
@@ -212,7 +213,7 @@ pub(crate) fn unlisted() -> Step {
             match without_brick(&cx).await {
                 Ok((_, left)) => {
                     let names: Vec<&str> = left.iter().map(|p| p.hostname.as_str()).collect();
-                    let why = format!("{} in the pool without a brick", names.join(", "));
+                    let why = format!("{} no host with a brick any more", is(&names));
                     Check::when(left.is_empty(), why)
                 }
                 Err(why) => Check::Unknown(why),
@@ -228,7 +229,8 @@ pub(crate) fn unlisted() -> Step {
 }
 
 /// Peers by a name of the lab's domain, which is how bp takes hosts into a pool, that are no host
-/// with a brick in the blueprint and hold none of any volume; and the host that knows them.
+/// with a brick in the blueprint, and hold none of a volume that the blueprint does not know: theirs
+/// in the lab's volumes are given up before. With the host that knows them.
 async fn without_brick(cx: &Cx) -> Result<(String, Vec<xml::Peer>), String> {
     let pool = cx.gluster_pool().await?;
     let view = cx.gluster_host(&pool.host).await.map_err(|c| c.reason().to_owned())?;
@@ -236,13 +238,18 @@ async fn without_brick(cx: &Cx) -> Result<(String, Vec<xml::Peer>), String> {
     let listed: Vec<String> = lab.brick_hosts().map(|h| lab.fqdn(h)).collect();
     let domain = format!(".{}", lab.domain);
     let holds = |peer: &xml::Peer| {
-        let bricks = pool.volumes.iter().flat_map(|v| &v.bricks);
+        let others = pool.volumes.iter().filter(|v| lab.volumes.iter().all(|w| w.name != v.name));
+        let bricks = others.flat_map(|v| &v.bricks);
         bricks.filter_map(|b| b.split_once(':')).any(|(host, _)| peer.is_called(host))
     };
     let left = view.peers()?.iter().filter(|p| {
         p.hostname.ends_with(&domain) && !listed.iter().any(|l| p.is_called(l)) && !holds(p)
     });
     Ok((pool.host, left.cloned().collect()))
+}
+
+fn is(names: &[&str]) -> String {
+    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
 }
 
 /// Lets a peer go. Who is away can't be asked to.

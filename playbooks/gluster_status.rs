@@ -2,9 +2,10 @@
 
 use crate::cx::Cx;
 use crate::destroy::Leftover;
+use crate::gluster_host::{Mounted, NOT_INSTALLED, folder};
 use crate::gluster_mount::{LAB_OPTION as MOUNT_OPTION, line_of_lab};
 use crate::gluster_peers::detach;
-use crate::gluster_view::{self as view, Mounted, Pool, folder};
+use crate::gluster_view::{self as view, Pool};
 use crate::gluster_volume::{LAB_OPTION, bricks, words};
 use crate::gluster_xml as xml;
 use crate::step::Failure;
@@ -88,7 +89,7 @@ pub(crate) async fn leftovers(cx: &Cx) -> Vec<Leftover> {
     let pool = match cx.gluster_pool().await {
         Ok(pool) => pool,
         // Nobody installed it: then it is gone, or never was.
-        Err(why) if why.contains("No such file or directory") => return left,
+        Err(why) if why.ends_with(NOT_INSTALLED) => return left,
         Err(why) => {
             left.push(unknown("GlusterFS volumes".to_owned(), &why));
             return left;

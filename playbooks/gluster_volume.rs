@@ -274,7 +274,10 @@ fn is_healed(pool: &Pool, name: &str) -> Check {
         Some(Err(why)) => return Check::Unknown(why.clone()),
     };
     if let Some(Ok(split)) = pool.split.get(name) {
-        let files: Vec<&str> = split.iter().flat_map(|b| &b.files).map(String::as_str).collect();
+        let mut files: Vec<&str> =
+            split.iter().flat_map(|b| &b.files).map(String::as_str).collect();
+        files.sort_unstable();
+        files.dedup();
         if let Some(file) = files.first() {
             return Check::Failed(
                 Failure::new(format!("split-brain in the volume `{name}`: {}", files.join(", ")))
