@@ -3,6 +3,7 @@
 
 use super::base_host::Ground;
 use super::docker::Swarm;
+use super::glusterd::Gluster;
 use super::hypervisor::FakeProvider;
 use super::names::{FakeDns, Names, Zones};
 use super::wall::Wall;
@@ -143,6 +144,7 @@ pub struct State {
     /// The DNS server, where there is one.
     pub zones: Option<Zones>,
     pub serial: u32,
+    pub gluster: Gluster,
     rules: Vec<Rule>,
 }
 
@@ -176,6 +178,7 @@ impl Site {
             etcd: BTreeMap::new(),
             zones: None,
             serial: 0,
+            gluster: Gluster::default(),
             rules: Vec::new(),
         })))
     }
@@ -299,7 +302,19 @@ impl Session for FakeSession {
             state.rule(&self.host, &cmd.script)
         };
         match fault {
-            None => Ok(self.site.lock().execute(&self.host, cmd)),
+            None => {
+                let mut state = self.site.lock();
+                if state.gluster.dark {
+                    return Err(SessionError::Unreachable("nobody answers".to_owned()));
+                }
+                let before = (state.log.len(), state.gluster.clone());
+                let output = state.execute(&self.host, cmd);
+                if state.cut_gluster(before) {
+                    self.alive.store(false, Ordering::Relaxed);
+                    return Err(SessionError::NoExitStatus);
+                }
+                Ok(output)
+            }
             Some(Fault::Says(code, out, err)) => {
                 Ok(Output { code, stdout: out.into(), stderr: err.into() })
             }

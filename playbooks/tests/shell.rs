@@ -85,7 +85,7 @@ impl State {
                     format!(" <{}", path.file_name().unwrap_or_default().to_string_lossy())
                 }
             };
-            let shown = cmd.mask(&line(script));
+            let shown = cmd.mask(&line(super::glusterd_acts::shown(script)));
             // What playbooks run is text of theirs; its beginning says which it is.
             let shown = if shown.len() > 600 { format!("{}…", &shown[..80]) } else { shown };
             self.log.push(format!("{host}$ {shown}{input}"));
@@ -129,6 +129,9 @@ impl State {
             return Some(answer);
         }
         if let Some(answer) = self.guests.get_mut(host)?.wall.look(script) {
+            return Some(answer);
+        }
+        if let Some(answer) = self.look_gluster(host, script) {
             return Some(answer);
         }
         let guest = &self.guests[host];
@@ -196,6 +199,9 @@ impl State {
             return Some(answer);
         }
         if let Some(answer) = self.act(host, cmd).or_else(|| self.names_act(host, cmd)) {
+            return Some(answer);
+        }
+        if let Some(answer) = self.act_gluster(host, cmd) {
             return Some(answer);
         }
         let guest = self.guests.get_mut(host).expect("a host of the lab");
