@@ -1,5 +1,5 @@
 #!/bin/bash
-# The engine's packages in root file systems, then the main path on real virtual machines, on a
+# The engine's packages in root file systems, GlusterFS in namespaces, then the main path on real virtual machines, on a
 # ground of its own, which is taken away at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -7,6 +7,7 @@ export BP_GROUND=bp-test
 export XDG_CACHE_HOME=$PWD/target/lab-cache
 
 cargo test --locked --package tests --features lab --test engine
+cargo test --locked --package tests --features lab --test gluster
 trap 'tests/lab/ground.sh down' EXIT
 tests/lab/images.sh target/images
 tests/lab/ground.sh fresh

@@ -11,6 +11,7 @@ packages="
     libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
     mmdebstrap debian-archive-keyring e2fsprogs tini
     iproute2 nftables iptables procps util-linux kmod
+    glusterfs-server attr
     openssh-server openssh-client ca-certificates gpg gpg-agent shellcheck"
 # What tests start by themselves, in places of their own. As a service of this machine none of
 # them may run because of that: a firewall could lock its user out.
