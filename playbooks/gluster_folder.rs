@@ -52,9 +52,19 @@ async fn is_free(cx: &Cx, volume: &str, brick: &Brick) -> Check {
         Ok(view) => view,
         Err(check) => return check,
     };
+    let host = cx.lab().host(&brick.host).map(|h| cx.lab().fqdn(h)).unwrap_or_default();
     let (id, folder) = match view.bricks.get(&brick.path) {
-        Some(Place::Absent) => return Check::Not(format!("{} is not there", brick.path)),
-        Some(Place::Empty) => return Check::True,
+        Some(place @ (Place::Absent | Place::Empty)) => {
+            let own = format!("{host}:{}", brick.path);
+            let pool = cx.gluster_pool().await;
+            let owner =
+                pool.ok().and_then(|p| p.volumes.into_iter().find(|v| v.bricks.contains(&own)));
+            return match owner {
+                Some(owner) => Check::Failed(lost(&owner.name, &own)),
+                None if *place == Place::Empty => Check::True,
+                None => Check::Not(format!("{} is not there", brick.path)),
+            };
+        }
         Some(Place::Files) => {
             return Check::Failed(
                 Failure::new(format!("{} holds files that are of no volume", brick.path))
@@ -73,7 +83,6 @@ async fn is_free(cx: &Cx, volume: &str, brick: &Brick) -> Check {
         Err(why) => return Check::Unknown(why),
     };
     let owner = pool.volumes.iter().find(|v| v.id.replace('-', "") == id);
-    let host = cx.lab().host(&brick.host).map(|h| cx.lab().fqdn(h)).unwrap_or_default();
     let is_in = |owner: &&xml::Volume| owner.bricks.contains(&format!("{host}:{folder}"));
     match owner {
         None if id.is_empty() => match pool.volumes.iter().find(is_in) {
@@ -111,6 +120,14 @@ async fn is_free(cx: &Cx, volume: &str, brick: &Brick) -> Check {
         }
         None => claimed(cx, brick, &format!("the volume {id}, which this pool does not know")),
     }
+}
+
+/// A brick of a volume that is there, and nothing of it on the disk.
+fn lost(volume: &str, brick: &str) -> Failure {
+    Failure::new(format!("nothing is left of {brick}, a brick of the volume `{volume}`")).hint(format!(
+        "bring its disk back; or, where other bricks hold copies: `gluster volume reset-brick {volume} {brick} start`, \
+         then `gluster volume reset-brick {volume} {brick} {brick} commit force`"
+    ))
 }
 
 /// A brick of something that is gone: wiped by consent alone.

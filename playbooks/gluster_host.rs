@@ -7,7 +7,7 @@ use crate::limits;
 use crate::step::Check;
 use blueprints::{Host, Lab};
 use providers::{Cmd, quote};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What one host says of itself.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +21,7 @@ pub(crate) struct HostView {
     /// What lies where a brick is to be, by its path.
     pub bricks: HashMap<String, Place>,
     /// What lies where a volume is to be mounted, by the folder.
-    pub mounts: HashMap<String, Mount>,
+    pub mounts: BTreeMap<String, Mount>,
 }
 
 /// What lies where a brick is to be.

@@ -264,6 +264,17 @@ async fn a_brick_that_lost_its_mark_is_not_wiped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_brick_whose_disk_was_lost_is_said() {
+    let bench = with_volume().await;
+    daemon(&bench, "node2", |d| d.lies.clear());
+    insta::assert_snapshot!(bench.up().await.failures(), @"
+    gluster / brick docker / node2: nothing is left of node2.lab.test:/srv/gluster/docker, a brick of the volume `docker`
+    hint: bring its disk back; or, where other bricks hold copies: `gluster volume reset-brick docker node2.lab.test:/srv/gluster/docker start`, then `gluster volume reset-brick docker node2.lab.test:/srv/gluster/docker node2.lab.test:/srv/gluster/docker commit force`
+    ");
+    assert_eq!(bench.site.changes(), "");
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_pools_and_twins_are_named() {
     let bench = with_volume().await;
     daemon(&bench, "node3", |d| {
