@@ -57,7 +57,7 @@ esac
 after=60
 [ ! -e /run/revert-after ] || after=$(cat /run/revert-after)
 # The shell's own number is the timer's, which ends before the command begins.
-setsid sh -c "echo \$\$ >/run/revert.pid; sleep $after; rm -f /run/revert.pid; exec /bin/sh /run/bp-firewall/revert" </dev/null >/run/revert.log 2>&1 &
+setsid sh -c "echo \$\$ >/run/revert.pid; while [ -e /run/hold ]; do sleep 0.05; done; sleep $after; rm -f /run/revert.pid; exec /bin/sh /run/bp-firewall/revert" </dev/null >/run/revert.log 2>&1 &
 if [ -e /run/hold ]; then
     : >/run/held
     while [ -e /run/hold ]; do sleep 0.05; done

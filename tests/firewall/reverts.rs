@@ -17,11 +17,23 @@ fn forwarded(ground: &Ground) {
     assert!(loaded.unwrap().success());
 }
 
-fn locks_out(backend: &str, before: &str) {
+/// With each backend, all at once: most of it is waiting.
+fn with_each(what: fn(&str)) {
+    std::thread::scope(|scope| {
+        for backend in ["nftables", "ufw", "firewalld"] {
+            scope.spawn(move || what(backend));
+        }
+    });
+}
+
+#[test]
+fn a_wall_that_locks_out_undoes_itself() {
+    with_each(locks_out);
+}
+
+fn locks_out(backend: &str) {
     let ground = Ground::new(2222);
     forwarded(&ground);
-    ground.on(1, before);
-    ground.on(2, before);
     let walls = format!("{{ backend: {backend}, open: [80/tcp] }}");
     ground.blueprint("", &walls);
     let up = ground.bp(&["up", "--yes"]).exits(1);
@@ -39,44 +51,29 @@ fn locks_out(backend: &str, before: &str) {
 }
 
 #[test]
-fn a_wall_of_nftables_that_locks_out_undoes_itself() {
-    locks_out("nftables", ":");
-}
-
-#[test]
-fn a_wall_of_ufw_that_locks_out_undoes_itself() {
-    locks_out("ufw", ":");
-}
-
-#[test]
-fn a_wall_of_firewalld_that_locks_out_undoes_itself() {
-    locks_out("firewalld", ":");
-}
-
-#[test]
 fn a_run_that_is_killed_before_the_confirmation_leaves_nothing() {
-    for backend in ["nftables", "ufw", "firewalld"] {
-        let ground = Ground::new(22);
-        ground.blueprint("", &format!("{{ backend: {backend}, open: [80/tcp] }}"));
-        ground.bp(&["up", "--yes"]).exits(0);
-        ground.blueprint("", &format!("{{ backend: {backend}, open: [9999/tcp] }}"));
-        ground.on(1, "echo 3 >/run/revert-after; : >/run/hold");
-        let up = ground.desk.start(&["up", "--yes"]);
-        wait_until("the revert is armed", || ground.try_on(1, "[ -e /run/held ]").0);
-        up.kill();
-        ground.on(1, "rm /run/hold");
-        wait_until("the change is made", || {
-            ground.on(1, "nft list ruleset").contains("dport 9999")
-        });
-        let plan = ground.bp(&["plan"]).exits(3);
-        assert!(plan.out.contains("firewall / doors / node1: "), "{}", plan.out);
-        ground.until_reverted(1);
-        ground.on(1, "rm /run/revert-after");
-        ground.assert(&[(0, 1, "80/tcp"), (0, 1, "22/tcp")], &[(0, 1, "9999/tcp")]);
-        ground.bp(&["up", "--yes"]).exits(0);
-        ground.assert(&[(0, 1, "9999/tcp"), (0, 2, "9999/tcp")], &[(0, 1, "80/tcp")]);
-        ground.bp(&["plan"]).exits(0);
-    }
+    with_each(is_killed);
+}
+
+fn is_killed(backend: &str) {
+    let ground = Ground::new(22);
+    ground.blueprint("", &format!("{{ backend: {backend}, open: [80/tcp] }}"));
+    ground.bp(&["up", "--yes"]).exits(0);
+    ground.blueprint("", &format!("{{ backend: {backend}, open: [9999/tcp] }}"));
+    ground.on(1, "echo 8 >/run/revert-after; : >/run/hold");
+    let up = ground.desk.start(&["up", "--yes"]);
+    wait_until("the revert is armed", || ground.try_on(1, "[ -e /run/held ]").0);
+    up.kill();
+    ground.on(1, "rm /run/hold");
+    wait_until("the change is made", || ground.on(1, "nft list ruleset").contains("dport 9999"));
+    let plan = ground.bp(&["plan"]).exits(3);
+    assert!(plan.out.contains("firewall / doors / node1: "), "{}", plan.out);
+    ground.until_reverted(1);
+    ground.on(1, "rm /run/revert-after");
+    ground.assert(&[(0, 1, "80/tcp"), (0, 1, "22/tcp")], &[(0, 1, "9999/tcp")]);
+    ground.bp(&["up", "--yes"]).exits(0);
+    ground.assert(&[(0, 1, "9999/tcp"), (0, 2, "9999/tcp")], &[(0, 1, "80/tcp")]);
+    ground.bp(&["plan"]).exits(0);
 }
 
 #[test]
