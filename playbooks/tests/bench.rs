@@ -25,7 +25,6 @@ hosts:
   'node{1..3}': { role: manager }
   'worker{1..2}': { role: worker }
 engine: { source: distro }
-phases: [machines, engine, swarm, labels, networks, images, stacks]
 ";
 
 /// The blueprint's folder as it is.

@@ -125,10 +125,10 @@ impl State {
         if is_docker(script) && !self.guests[host].packages {
             return Some(fails(127, "sh: 1: docker: not found"));
         }
-        if let Some(answer) = self.ground(host, script).or_else(|| self.look(host, script)) {
+        if let Some(answer) = self.guests.get_mut(host)?.wall.look(script) {
             return Some(answer);
         }
-        if let Some(answer) = self.guests.get_mut(host)?.wall.look(script) {
+        if let Some(answer) = self.ground(host, script).or_else(|| self.look(host, script)) {
             return Some(answer);
         }
         if let Some(answer) = self.look_gluster(host, script) {

@@ -32,13 +32,13 @@ async fn hosts_by_phases_nodes_and_services() {
     bench.done().await;
     insta::assert_snapshot!(tables(&bench).await, @"
     ## hosts
-    host | role | address | machines | base | engine | swarm | labels | networks | images | stacks
-    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    node2 | manager | 10.20.30.12 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | - | -
-    worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | - | -
-    (lab) | - | - | 2/2 | 1/1 | 1/1 | 2/2 | - | 1/1 | - | 6/6
+    host | role | address | machines | base | dns | engine | swarm | labels | networks | images | stacks
+    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
+    node2 | manager | 10.20.30.12 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
+    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
+    worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | - | -
+    worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | - | -
+    (lab) | - | - | 2/2 | 1/1 | 1/1 | 1/1 | 2/2 | - | 1/1 | - | 6/6
     ## nodes
     node | role | status | availability | manager
     node1 | manager | ready | active | leader
@@ -61,13 +61,13 @@ async fn what_is_away_is_shown_as_far_as_it_is_known() {
     bench.site.cut("node2");
     insta::assert_snapshot!(tables(&bench).await, @"
     ## hosts
-    host | role | address | machines | base | engine | swarm | labels | networks | images | stacks
-    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    node2 | manager | - | 1/5 | 0/8 | 0/3 | 0/1 | 2/2 | - | 0/1 | 0/1
-    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | - | -
-    worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 3/3 | 1/1 | 2/2 | - | - | -
-    (lab) | - | - | 2/2 | 0/1 | 0/1 | 1/2 | - | 1/1 | - | 5/6
+    host | role | address | machines | base | dns | engine | swarm | labels | networks | images | stacks
+    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
+    node2 | manager | - | 1/5 | 0/8 | 0/2 | 0/3 | 0/1 | 2/2 | - | 0/1 | 0/1
+    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
+    worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | - | -
+    worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | - | -
+    (lab) | - | - | 2/2 | 0/1 | 0/1 | 0/1 | 1/2 | - | 1/1 | - | 5/6
     ## nodes
     node | role | status | availability | manager
     node1 | manager | ready | active | leader

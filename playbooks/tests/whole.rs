@@ -59,6 +59,11 @@ async fn from_nothing_to_a_healthy_etcd_and_a_second_run_applies_nothing() {
     node3$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
     worker1$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
     worker2$ set -eu settings='net.ipv4.ip_forward = 1 vm.overcommit_memory = 1' mkdir -p /etc/sysctl.d echo "$settings" >/etc/sysctl.d/90-bp.conf.new chmod 0644 /etc/sysctl.d/90-bp.conf.new mv -f /etc/sysctl.d/90-bp.conf.new /etc/sysctl.d/90-bp.conf while read -r key _ want; do echo "$want" >"/proc/sys/$(echo $key | tr . /)"; done </etc/sysctl.d/90-bp.conf
+    node1$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 243 ] || { echo "$n bytes of 243" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost # bp lab: begin 10.20.30.11 node1.lab.internal node1 10.20.30.12 node2.lab.internal node2 10.20.30.13 node3.lab.internal node3 10.20.30.14 worker1.lab.internal worker1 10.20.30.15 worker2.lab.internal worker2 # bp lab: end
+    node2$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 243 ] || { echo "$n bytes of 243" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost # bp lab: begin 10.20.30.11 node1.lab.internal node1 10.20.30.12 node2.lab.internal node2 10.20.30.13 node3.lab.internal node3 10.20.30.14 worker1.lab.internal worker1 10.20.30.15 worker2.lab.internal worker2 # bp lab: end
+    node3$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 243 ] || { echo "$n bytes of 243" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost # bp lab: begin 10.20.30.11 node1.lab.internal node1 10.20.30.12 node2.lab.internal node2 10.20.30.13 node3.lab.internal node3 10.20.30.14 worker1.lab.internal worker1 10.20.30.15 worker2.lab.internal worker2 # bp lab: end
+    worker1$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 243 ] || { echo "$n bytes of 243" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost # bp lab: begin 10.20.30.11 node1.lab.internal node1 10.20.30.12 node2.lab.internal node2 10.20.30.13 node3.lab.internal node3 10.20.30.14 worker1.lab.internal worker1 10.20.30.15 worker2.lab.internal worker2 # bp lab: end
+    worker2$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 243 ] || { echo "$n bytes of 243" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost # bp lab: begin 10.20.30.11 node1.lab.internal node1 10.20.30.12 node2.lab.internal node2 10.20.30.13 node3.lab.internal node3 10.20.30.14 worker1.lab.internal worker1 10.20.30.15 worker2.lab.internal worker2 # bp lab: end
     node1$ mkdir -p /etc/docker
     node1$ set -eu; umask 077; t=$(mktemp /etc/docker/daemon.json.new.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 96 ] || { echo "$n bytes of 96" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/docker/daemon.json.new <<<{ "log-driver": "json-file", "log-opts": { "max-size": "10m", "max-file": "3" } }
     node1$ if command -v dockerd >/dev/null; then dockerd --validate --config-file /etc/docker/daemon.json.new >/dev/null || { r=$?; rm -f /etc/docker/daemon.json.new; exit $r; }; touch /etc/docker/.bp-restart-due || exit; fi mv -f /etc/docker/daemon.json.new /etc/docker/daemon.json
@@ -180,6 +185,17 @@ async fn a_machine_that_was_cut_off_comes_back() {
     ? base / kernel modules / node2: node2: the machine is not running
     ? base / kernel settings / node2: node2: the machine is not running
     ? base / clocks: node2: the machine is not running
+    ? dns / addresses: node2: the machine has no address yet
+    ? dns / hosts file / node1: node2: the machine has no address yet
+    ? dns / hosts file / node2: node2: the machine has no address yet
+    ? dns / hosts file / node3: node2: the machine has no address yet
+    ? dns / hosts file / worker1: node2: the machine has no address yet
+    ? dns / hosts file / worker2: node2: the machine has no address yet
+    ? dns / resolves / node1: node2: the machine has no address yet
+    ? dns / resolves / node2: node2: the machine has no address yet
+    ? dns / resolves / node3: node2: the machine has no address yet
+    ? dns / resolves / worker1: node2: the machine has no address yet
+    ? dns / resolves / worker2: node2: the machine has no address yet
     ? engine / daemon.json / node2: node2: the machine is not running
     ? engine / packages / node2: node2: the machine is not running
     ? engine / engine / node2: node2: the machine is not running
