@@ -17,7 +17,7 @@ use tokio::time::Instant;
 const SCRIPT: &str = include_str!("bootstrap.sh");
 
 /// What every machine needs to be reached, named and driven.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 19] = [
     "ca-certificates",
     "cloud-init",
     "curl",
@@ -34,6 +34,8 @@ const PACKAGES: [&str; 17] = [
     "sudo",
     "systemd-resolved",
     "systemd-sysv",
+    "systemd-timesyncd",
+    "tzdata",
     "udev",
 ];
 

@@ -11,12 +11,12 @@ packages="
     libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
     mmdebstrap debian-archive-keyring e2fsprogs tini
     iproute2 nftables iptables procps util-linux kmod
-    glusterfs-server attr
     openssh-server openssh-client ca-certificates gpg gpg-agent shellcheck"
 # What tests start by themselves, in places of their own. As a service of this machine none of
 # them may run because of that: a firewall could lock its user out.
-servers="pdns-server pdns-backend-sqlite3 sqlite3 bind9 ufw firewalld dbus"
-units="pdns named firewalld ufw"
+servers="pdns-server pdns-backend-sqlite3 sqlite3 bind9 ufw firewalld dbus
+    glusterfs-server attr"
+units="pdns named firewalld ufw glusterd"
 # Since Debian 13 the daemon's drivers are packages of their own.
 drivers="
     libvirt-daemon-driver-network libvirt-daemon-driver-storage libvirt-daemon-driver-qemu
