@@ -6,7 +6,11 @@
 #![expect(clippy::print_stdout, reason = "the log of a lab that failed is read by people")]
 
 mod bp;
+mod drift;
+mod names;
 mod stacks;
+mod volume;
+mod walls;
 
 use bp::{Lab, applies, sh};
 use std::collections::BTreeSet;
@@ -17,6 +21,7 @@ use std::time::{Duration, Instant};
 fn the_main_path() {
     let temp = tempfile::tempdir().expect("a folder");
     let lab = Lab { dir: temp.path().to_owned() };
+    let _server = names::PowerDns::start(&lab);
     write_blueprint(&lab, &|text| text);
     foreign_things(&lab);
     for (name, stage) in STAGES {
@@ -30,10 +35,16 @@ fn the_main_path() {
 
 type Stage = fn(&Lab);
 
-const STAGES: [(&str, Stage); 12] = [
+const STAGES: [(&str, Stage); 18] = [
     ("killed while machines are made, then destroyed without a record", killed_then_destroyed),
     ("killed while machines are made and while the swarm joins, then up", killed_then_up),
     ("right after up there is nothing to do", nothing_to_do),
+    ("names are answered, and a stranger's are untouched", names::answered),
+    ("walls: wanted ports are open, others closed", walls::measured),
+    ("walls: a change that locks the operator out undoes itself", walls::locked_out),
+    ("a record, a rule and a mount changed by hand", drift::by_hand),
+    ("volume: a guest is killed while a file is written", volume::guest_killed),
+    ("a second lab beside it comes and goes", names::second_lab),
     ("etcd: written through one member, read through another", etcd),
     ("no secret where it does not belong", secrets),
     ("an old join token is worth nothing", old_token),
@@ -58,7 +69,8 @@ pub fn write_blueprint(lab: &Lab, change: &dyn Fn(String) -> String) {
     let both = format!("[{}/etcd.tar, {}/web.tar]", images.display(), images.display());
     let changed = text.replace("[../target/images/etcd.tar]", &both);
     assert_ne!(changed, text, "lab.yml names its archive differently");
-    std::fs::write(lab.dir.join("lab.yml"), change(changed)).expect("write lab.yml");
+    let named = replaced(&changed, "\nfirewall:", &format!("{}\nfirewall:", names::DNS));
+    std::fs::write(lab.dir.join("lab.yml"), change(named)).expect("write lab.yml");
 }
 
 /// Replaces a part of the blueprint that has to be there.
@@ -111,6 +123,7 @@ fn killed_then_destroyed(lab: &Lab) {
     std::fs::remove_dir_all(lab.dir.join(".bp")).expect("the record is removed");
     lab.expect(&["destroy", "lab.yml", "--yes"], 0);
     assert_eq!(everything(lab).len(), 3, "left: {:?}", everything(lab));
+    names::only_the_strangers(lab);
 }
 
 fn killed_then_up(lab: &Lab) {
@@ -283,7 +296,8 @@ fn two_runs(lab: &Lab) {
         "steps:\n  - name: wait\n    check: test -e /run/go-on\n    within: 10m\n    on: node1\n";
     std::fs::write(lab.dir.join("wait.yml"), wait).expect("write wait.yml");
     write_blueprint(lab, &|text| {
-        text + "phases: [machines, engine, swarm, labels, networks, images, stacks, ./wait.yml]\n"
+        text + "phases: [machines, base, dns, firewall, engine, gluster, swarm, labels, networks, \
+                images, stacks, ./wait.yml]\n"
     });
     let other = tempfile::tempdir().expect("a folder");
     sh(&format!("cp -a . {}", other.path().display()), &lab.dir);
@@ -307,4 +321,5 @@ fn destroyed(lab: &Lab) {
     let left = sh("find .bp -type f ! -path '*/journal/*'", &lab.dir);
     assert_eq!(left, "", "left of the lab's folder");
     assert_eq!(everything(lab).len(), 3, "left: {:?}", everything(lab));
+    names::only_the_strangers(lab);
 }
