@@ -81,7 +81,7 @@ impl State {
                 let file = "/etc/systemd/timesyncd.conf.d/90-bp.conf";
                 when(ground.servers == want, format!("{file} does not say {want}"))
             }
-            s if s.starts_with("for package in ") => {
+            s if s.starts_with("for package in ") && s.contains("-f '${Status}'") => {
                 let want = listed(s, "for package in ", "; do");
                 match want.into_iter().find(|p| !ground.packages.contains(p)) {
                     Some(package) => not(format!("{package} is not installed")),
@@ -123,7 +123,7 @@ impl State {
             }
             s if s.starts_with("servers=") => ground.servers = value(s, "servers"),
             s if s.starts_with("command -v apt-get ")
-                && s.contains("\nexport DEBIAN_FRONTEND=noninteractive LC_ALL=C\napt=") =>
+                && s.contains("\npatiently $apt install --no-remove --no-install-recommends -- ") =>
             {
                 let begins = "patiently $apt install --no-remove --no-install-recommends -- ";
                 ground.packages.extend(listed(s, begins, " || { echo \"$said\" >&2; exit 1; }"));

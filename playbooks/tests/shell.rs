@@ -198,10 +198,10 @@ impl State {
         if let (Some(answer), Stdin::Empty) = (self.till(host, script), &cmd.stdin) {
             return Some(answer);
         }
-        if let Some(answer) = self.act(host, cmd).or_else(|| self.names_act(host, cmd)) {
+        if let Some(answer) = self.act_gluster(host, cmd) {
             return Some(answer);
         }
-        if let Some(answer) = self.act_gluster(host, cmd) {
+        if let Some(answer) = self.act(host, cmd).or_else(|| self.names_act(host, cmd)) {
             return Some(answer);
         }
         let guest = self.guests.get_mut(host).expect("a host of the lab");
