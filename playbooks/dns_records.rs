@@ -86,12 +86,22 @@ async fn addresses(cx: &Cx) -> Result<Addresses, String> {
     for (host, machine) in hosts.into_iter().zip(asked) {
         let address = match machine.map_err(|e| format!("{}: {e}", host.name))? {
             None => Err("the machine is not there"),
-            Some(machine) => machine.address.ok_or("the machine has no address yet"),
+            // A machine that is off keeps the address that the blueprint gives it.
+            Some(machine) => {
+                machine.address.or(fixed(host)).ok_or("the machine has no address yet")
+            }
         };
         let address = address.map_err(|why| format!("{}: {why}", host.name))?;
         known.insert(host.name.clone(), address);
     }
     Ok(known)
+}
+
+fn fixed(host: &Host) -> Option<IpAddr> {
+    match host.address {
+        Some(Address::Ip(ip)) => Some(ip),
+        _ => None,
+    }
 }
 
 /// A host that answers under a name of somebody else's gets no record: its address may change.

@@ -148,6 +148,19 @@ async fn what_is_changed_by_hand_is_shown_and_mended_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_that_is_off_keeps_its_fixed_address() {
+    let hosts = "\n  node1: { role: manager, address: 10.20.30.11 }\n  node2: { role: worker, address: 10.20.30.12 }\n";
+    let head = HEAD.replace("\n  'node{1..2}': { role: manager, availability: active }\n", hosts);
+    let bench = Bench::new(&format!("{head}{SERVER}")).with_engines().only(&["dns"]);
+    bench.site.lock().zones = Some(Zones::default());
+    bench.done().await;
+    bench.site.cut("node2");
+    let plan = bench.plan().await;
+    assert!(plan.starts_with("? dns / resolves / node2: node2: "), "{plan}");
+    assert_eq!(plan.lines().count(), 1, "{plan}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_left_the_file_is_removed() {
     let bench = with_reverse(RECORDS);
     bench.done().await;
