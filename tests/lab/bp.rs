@@ -182,7 +182,7 @@ impl Ended {
                     );
                     println!("{}", event["error"].as_str().unwrap_or_default());
                 }
-                Some("waiting") => {}
+                Some("waiting" | "table") => {}
                 Some("survey") if event["mark"] == "=" => {}
                 _ => println!("    {event}"),
             }
