@@ -24,7 +24,8 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     for provider in run.cx.world().providers() {
         match provider.choices().await {
             Ok(choices) => choices.into_iter().for_each(|choice| run.cx.note(choice)),
-            Err(error) => return Err(run.give_up(playbooks::Failure::from(error).into()).await),
+            // What hangs on it is marked as not known; the rest is worth to be seen.
+            Err(error) => run.cx.note(error.to_string()),
         }
     }
     let Some((_, marks)) = run.survey().await else {

@@ -201,6 +201,12 @@ impl Ended {
         self.events.iter().filter(open).map(title).collect()
     }
 
+    /// Steps that the survey marked like that.
+    pub fn marked(&self, mark: &str) -> BTreeSet<String> {
+        let with = |e: &&Value| e["event"] == "survey" && e["mark"] == mark;
+        self.events.iter().filter(with).map(title).collect()
+    }
+
     /// Steps that were applied.
     pub fn applied(&self) -> BTreeSet<String> {
         self.events.iter().filter(|e| e["event"] == "applying").map(title).collect()

@@ -11,12 +11,13 @@ packages="
     libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base
     mmdebstrap debian-archive-keyring e2fsprogs tini
     iproute2 nftables iptables procps util-linux kmod
-    openssh-server openssh-client ca-certificates gpg gpg-agent shellcheck"
+    openssh-client ca-certificates gpg gpg-agent shellcheck"
 # What tests start by themselves, in places of their own. As a service of this machine none of
 # them may run because of that: a firewall could lock its user out.
 servers="pdns-server pdns-backend-sqlite3 sqlite3 bind9 ufw firewalld dbus
-    glusterfs-server attr"
-units="pdns named firewalld ufw glusterd"
+    glusterfs-server attr openssh-server"
+units="pdns named firewalld ufw glusterd ssh"
+new=
 # Since Debian 13 the daemon's drivers are packages of their own.
 drivers="
     libvirt-daemon-driver-network libvirt-daemon-driver-storage libvirt-daemon-driver-qemu
@@ -40,14 +41,35 @@ apt() {
         -o Dpkg::Use-Pty=0 "$@" >&2
 }
 
-# What is installed from here on is not started.
+policy=/usr/sbin/policy-rc.d
+quiet=
+
+# What is installed from here on is not started. A policy that is there already is set aside.
 no_services() {
-    if [ ! -e /usr/sbin/policy-rc.d ]; then
-        trap 'rm -f /usr/sbin/policy-rc.d' EXIT
-        trap 'exit 130' INT TERM
-        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-        chmod 755 /usr/sbin/policy-rc.d
+    [ -z "$quiet" ] || return 0
+    quiet=yes
+    trap 'exit 130' INT TERM
+    trap ended EXIT
+    if [ -e $policy ]; then
+        cp -p $policy $policy.not-bp
     fi
+    printf '#!/bin/sh\nexit 101\n' >$policy
+    chmod 755 $policy
+}
+
+# However it ends: the policy is what it was, and new services do not start at the next boot either.
+ended() {
+    if [ -e $policy.not-bp ]; then
+        mv -f $policy.not-bp $policy
+    else
+        rm -f $policy
+    fi
+    for unit in $new; do
+        rm -f "/etc/systemd/system/multi-user.target.wants/$unit.service"
+        if [ -d /run/systemd/system ] && [ -e "/lib/systemd/system/$unit.service" ]; then
+            systemctl disable --quiet "$unit"
+        fi
+    done
 }
 
 # QEMU's packages depend on each other's exact version: where one is from backports
@@ -108,15 +130,11 @@ esac
 # shellcheck disable=SC2086
 [ -z "$wanted" ] || apt install --no-install-recommends $wanted
 if [ -n "$extra" ]; then
-    no_services
     new=$(for unit in $units; do
         [ -e "/lib/systemd/system/$unit.service" ] || echo "$unit"
     done)
+    no_services
     # shellcheck disable=SC2086
     apt install --no-install-recommends $extra
-    for unit in $new; do
-        rm -f "/etc/systemd/system/multi-user.target.wants/$unit.service"
-        [ ! -d /run/systemd/system ] || systemctl disable --quiet "$unit"
-    done
 fi
 say "installed"
