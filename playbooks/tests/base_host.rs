@@ -123,7 +123,9 @@ impl State {
             }
             s if s.starts_with("servers=") => ground.servers = value(s, "servers"),
             s if s.starts_with("command -v apt-get ")
-                && s.contains("\npatiently $apt install --no-remove --no-install-recommends -- ") =>
+                && s.contains(
+                    "\npatiently $apt install --no-remove --no-install-recommends -- ",
+                ) =>
             {
                 let begins = "patiently $apt install --no-remove --no-install-recommends -- ";
                 ground.packages.extend(listed(s, begins, " || { echo \"$said\" >&2; exit 1; }"));

@@ -18,8 +18,11 @@ pub fn by_hand(lab: &Lab) {
             .map(str::to_owned)
             .into();
     let plan = lab.expect(&["plan", "lab.yml"], 3);
-    // What hangs on them may not be known; to be applied is nothing else.
-    assert_eq!(plan.marked("+"), expected);
+    // A wrong record makes the hosts' resolvers wrong, and nothing else has to be mended.
+    let marked = plan.marked("+");
+    assert!(expected.is_subset(&marked), "{marked:?}");
+    let others: Vec<_> = marked.difference(&expected).collect();
+    assert!(others.iter().all(|step| step.starts_with("dns/resolves/")), "{others:?}");
     let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
     assert_eq!(up.applied(), expected);
     lab.expect(&["plan", "lab.yml"], 0);
