@@ -120,9 +120,34 @@ fn with_block(file: &[u8], lab: &str, lines: &[String]) -> Vec<u8> {
     out
 }
 
-/// Prints mode and owner of the file, and then the file.
-pub(crate) const READ: &str = "[ -e /etc/hosts ] || { echo 644 root:root; exit 0; }\n\
-    stat -c '%a %U:%G' /etc/hosts && cat /etc/hosts";
+/// Prints mode and owner of the file that is behind the path, whether it is mounted by itself, where
+/// it is, and then the file.
+pub(crate) const READ: &str = r#"p=$(readlink -f /etc/hosts) || exit 1
+s='644 root:root' m=free
+[ ! -e "$p" ] || s=$(stat -c '%a %U:%G' "$p") || exit 1
+awk -v p="$p" '$5 == p { found = 1 } END { exit !found }' /proc/self/mountinfo && m=mounted
+echo "$s $m $p"
+[ ! -e "$p" ] || cat "$p""#;
+
+/// Where the file really is, and whose.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    mode: u32,
+    owner: String,
+    mounted: bool,
+    path: String,
+}
+
+impl Place {
+    /// The first line that [`READ`] prints. Not everybody may write what decides where names lead.
+    fn read(line: &str) -> Option<Self> {
+        let mut words = line.splitn(4, ' ');
+        let mode = u32::from_str_radix(words.next()?, 8).ok()? & 0o775;
+        let owner = words.next()?.to_owned();
+        let mounted = words.next()? == "mounted";
+        Some(Self { mode, owner, mounted, path: words.next()?.to_owned() })
+    }
+}
 
 /// Puts the block in place, or takes it away.
 async fn write(cx: &Cx, host: &str, lines: &[String]) -> Result<(), Trouble> {
@@ -130,16 +155,21 @@ async fn write(cx: &Cx, host: &str, lines: &[String]) -> Result<(), Trouble> {
     let at = read.iter().position(|b| *b == b'\n').unwrap_or(read.len());
     let (first, file) = (&read[..at], read.get(at + 1..).unwrap_or_default());
     let first = String::from_utf8_lossy(first).into_owned();
-    let parsed = first
-        .split_once(' ')
-        .and_then(|(mode, owner)| Some((u32::from_str_radix(mode, 8).ok()?, owner.to_owned())));
-    let (mode, owner) =
-        parsed.ok_or_else(|| Failure::new(format!("`stat` says `{first}` of {PATH}")))?;
+    let place = Place::read(&first);
+    let place = place.ok_or_else(|| Failure::new(format!("`{first}` is said of {PATH}")))?;
     let new = with_block(file, &cx.lab().name, lines);
     if new == file {
         return Ok(());
     }
-    let file = File { path: PATH.to_owned(), content: Stdin::Bytes(new), mode, owner };
+    let Place { mode, owner, mounted, path } = place;
+    if mounted {
+        // It could be written in place alone, and a run that is cut off would leave half of it.
+        let why = format!("{path} is mounted by itself, so nothing can be put in its place");
+        let hint =
+            "unmount it there, or let a server answer for the names (`dns: { server: ... }`)";
+        return Err(Failure::new(why).hint(hint).into());
+    }
+    let file = File { path, content: Stdin::Bytes(new), mode, owner };
     cx.ok(host, put(&file)).await.map(drop)
 }
 
@@ -237,5 +267,29 @@ mod tests {
         let file = format!("a\n{BLOCK}b\n");
         assert_eq!(with_block(file.as_bytes(), "lab", &[]), b"a\nb\n");
         assert_eq!(with_block(b"a", "lab", &[]), b"a");
+    }
+
+    #[test]
+    fn the_file_behind_a_link_is_the_one_that_is_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let real = dir.path().canonicalize().expect("a path").join("real hosts");
+        std::fs::write(&real, "127.0.0.1 localhost\n").expect("written");
+        std::os::unix::fs::symlink("real hosts", dir.path().join("hosts")).expect("a link");
+        let read = |script: String| {
+            let ran = std::process::Command::new("sh").args(["-c", &script]).output();
+            String::from_utf8(ran.expect("sh runs").stdout).expect("text")
+        };
+        let path = dir.path().join("hosts").display().to_string();
+        let said = read(READ.replace(PATH, &path));
+        let (first, file) = said.split_once('\n').expect("a line");
+        let place = Place::read(first).expect("a place");
+        assert_eq!(place.path, real.display().to_string());
+        assert!(place.mode == 0o644 && !place.mounted, "{place:?}");
+        assert_eq!(file, "127.0.0.1 localhost\n");
+        // A mount as every system has it stands in for a file that is mounted.
+        let said = read(READ.replace(PATH, "/proc").replace("cat", ":"));
+        assert!(Place::read(said.trim()).is_some_and(|p| p.mounted), "{said}");
+        assert_eq!(Place::read("777 root:root free /etc/hosts").map(|p| p.mode), Some(0o775));
+        assert_eq!(Place::read("stat: no such thing"), None);
     }
 }

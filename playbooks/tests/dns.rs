@@ -542,3 +542,14 @@ async fn names_in_etc_hosts_need_no_server() {
     "#);
     assert_eq!(bench.site.lock().guests["a"].names.file, "127.0.0.1 localhost\n");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_hosts_file_that_is_mounted_is_left_whole() {
+    let bench = existing("");
+    bench.site.guest("a", |g| g.names.mount = "mounted");
+    insta::assert_snapshot!(bench.up().await.failures(), @"
+    dns / hosts file / a: /etc/hosts is mounted by itself, so nothing can be put in its place
+    hint: unmount it there, or let a server answer for the names (`dns: { server: ... }`)
+    ");
+    assert_eq!(bench.site.lock().guests["a"].names.file, "127.0.0.1 localhost\n");
+}

@@ -14,6 +14,8 @@ use std::sync::Mutex;
 #[derive(Clone)]
 pub struct Names {
     pub file: String,
+    /// Whether it is `free` or `mounted` by itself.
+    pub mount: &'static str,
     /// Whether questions of its resolver reach the lab's server without bp's doing.
     pub forwarded: bool,
     /// Whether systemd-resolved runs.
@@ -31,6 +33,7 @@ impl Default for Names {
     fn default() -> Self {
         Self {
             file: "127.0.0.1 localhost\n".to_owned(),
+            mount: "free",
             forwarded: true,
             resolved: false,
             dropin: None,
@@ -283,7 +286,7 @@ impl State {
         }
         match (script, &cmd.stdin) {
             (dns_hosts::READ, Stdin::Empty) => {
-                Some(exactly(format!("644 root:root\n{}", names.file)))
+                Some(exactly(format!("644 root:root {} /etc/hosts\n{}", names.mount, names.file)))
             }
             (s, Stdin::Empty) if s == dns_hosts::look_left("lab") => {
                 let block = names.file.lines().any(|l| l == "# bp lab: begin");
