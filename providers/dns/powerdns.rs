@@ -3,6 +3,8 @@
 use super::{Asker, Change, DnsServer, REGISTRY, RecordSet, chain, value};
 use crate::ProviderError;
 use async_trait::async_trait;
+use reqwest::header::HeaderValue;
+use reqwest::redirect::Policy;
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,6 +22,13 @@ const MADE: &str = "bp";
 /// Seconds that the absence of a name may be kept: it is to appear soon after it was made.
 const NEGATIVE: u32 = 60;
 
+/// What to do where the key is not right.
+const KEY: &str = "`api_key` in the blueprint has to give what its configuration has as `api-key`";
+
+/// What to do where something else answers.
+const URL: &str = "is `url` that of PowerDNS's API, without `/api/v1`, and with what a proxy before \
+                   it wants?";
+
 /// A PowerDNS server.
 pub struct PowerDns {
     client: Client,
@@ -27,6 +36,8 @@ pub struct PowerDns {
     key: String,
     answers: Option<SocketAddr>,
     asker: OnceCell<Asker>,
+    /// That it is PowerDNS which says that something is not there.
+    real: OnceCell<()>,
 }
 
 /// A zone as the API shows it.
@@ -69,29 +80,43 @@ impl PowerDns {
     pub fn new(url: &str, key: &str, answers: Option<SocketAddr>) -> Result<Self, ProviderError> {
         // Another library may have installed the same provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder().timeout(CALL).build().map_err(|e| ProviderError {
+        // The key goes to this URL and nowhere else, whatever it or the environment says.
+        let client = Client::builder().timeout(CALL).redirect(Policy::none()).no_proxy();
+        let client = client.build().map_err(|e| ProviderError {
             doing: format!("ask PowerDNS at `{url}`"),
             cause: chain(&e),
             hint: None,
         })?;
         let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { client, url, key: key.to_owned(), answers, asker: OnceCell::new() })
+        Ok(Self {
+            client,
+            url,
+            key: key.to_owned(),
+            answers,
+            asker: OnceCell::new(),
+            real: OnceCell::new(),
+        })
     }
 
     fn failed(&self, doing: &str, cause: String, hint: Option<String>) -> ProviderError {
         ProviderError { doing: format!("{doing} on {}", self.words()), cause, hint }
     }
 
-    /// One call; `None` where what it is about is not there.
-    async fn call(
+    /// One request; what came back, whatever it says.
+    async fn send(
         &self,
         doing: &str,
         method: Method,
         path: &str,
         body: Option<Value>,
-    ) -> Result<Option<Value>, ProviderError> {
-        let url = format!("{}/api/v1/servers/localhost/{path}", self.url);
-        let mut request = self.client.request(method, &url).header("X-API-Key", &self.key);
+    ) -> Result<(StatusCode, String), ProviderError> {
+        let url = format!("{}/api/v1/servers/localhost{path}", self.url);
+        let key = HeaderValue::from_str(&self.key);
+        let mut key = key.map_err(|_| {
+            self.failed(doing, "the API key can't be sent".to_owned(), Some(KEY.to_owned()))
+        })?;
+        key.set_sensitive(true);
+        let mut request = self.client.request(method, &url).header("X-API-Key", key);
         if let Some(body) = body {
             request = request.header("Content-Type", "application/json").body(body.to_string());
         }
@@ -104,16 +129,32 @@ impl PowerDns {
         let status = answer.status();
         let text =
             answer.text().await.map_err(|e| self.failed(doing, chain(&e.without_url()), None))?;
+        Ok((status, text))
+    }
+
+    /// One call; `None` where what it is about is not there.
+    async fn call(
+        &self,
+        doing: &str,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Result<Option<Value>, ProviderError> {
+        let (status, text) = self.send(doing, method, &format!("/{path}"), body).await?;
+        let elsewhere = |cause: String| self.failed(doing, cause, Some(URL.to_owned()));
         match status {
-            StatusCode::NOT_FOUND => Ok(None),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.failed(
-                doing,
-                format!("it refuses the API key ({status})"),
-                Some(
-                    "`api_key` in the blueprint has to give what its configuration has as `api-key`"
-                        .to_owned(),
-                ),
-            )),
+            StatusCode::NOT_FOUND => {
+                // Anything on the way answers so for what it does not know.
+                self.real.get_or_try_init(|| self.known(doing)).await?;
+                Ok(None)
+            }
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let cause = format!("it refuses the API key ({status})");
+                Err(self.failed(doing, cause, Some(KEY.to_owned())))
+            }
+            status if status.is_redirection() => {
+                Err(elsewhere(format!("it sends elsewhere ({status}), where the key is not to go")))
+            }
             status if !status.is_success() => {
                 let said = serde_json::from_str::<Value>(&text).ok();
                 let said = said.and_then(|v| v["error"].as_str().map(str::to_owned));
@@ -121,10 +162,22 @@ impl PowerDns {
                 Err(self.failed(doing, format!("{status}: {said}"), None))
             }
             _ if text.is_empty() => Ok(Some(Value::Null)),
-            _ => serde_json::from_str(&text).map(Some).map_err(|e| {
-                let hint = "is `url` that of PowerDNS's API, without `/api/v1`?".to_owned();
-                self.failed(doing, format!("its answer is no JSON: {e}"), Some(hint))
-            }),
+            _ => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|e| elsewhere(format!("its answer is no JSON: {e}"))),
+        }
+    }
+
+    /// Whether it is an authoritative PowerDNS at all.
+    async fn known(&self, doing: &str) -> Result<(), ProviderError> {
+        let (status, text) = self.send(doing, Method::GET, "", None).await?;
+        let said = serde_json::from_str::<Value>(&text).unwrap_or_default();
+        match status.is_success() && said["daemon_type"] == "authoritative" {
+            true => Ok(()),
+            false => {
+                let cause = format!("no authoritative PowerDNS answers there ({status})");
+                Err(self.failed(doing, cause, Some(URL.to_owned())))
+            }
         }
     }
 
@@ -237,7 +290,8 @@ impl DnsServer for PowerDns {
         });
         let doing = format!("make zone `{zone}`");
         match self.call(&doing, Method::POST, "zones", Some(body)).await {
-            Ok(_) => {}
+            Ok(Some(_)) => {}
+            Ok(None) => return Err(self.failed(&doing, "it knows no zones".to_owned(), None)),
             // Another run was faster.
             Err(_) if self.zone(zone).await?.is_some() => {}
             Err(error) => return Err(error),

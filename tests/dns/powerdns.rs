@@ -4,6 +4,9 @@ use super::pdns::Pdns;
 use super::{answer, gone, new, read, set};
 use providers::dns::{Change, DnsServer, PowerDns, registry, value};
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
 
 const ZONE: &str = "lab.test";
 
@@ -168,4 +171,60 @@ async fn a_refused_key_and_a_dead_server_are_errors_with_hints() {
     assert!(error.hint.is_some_and(|h| h.contains("api=yes")));
     let error = server.ask("node1.lab.test", "A").await.unwrap_err();
     assert!(error.cause.contains("nobody answers") && error.hint.is_some(), "{error}");
+}
+
+/// A server that is no PowerDNS: it gives one answer to all, and the requests that it had.
+fn stranger(answer: String) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let had = Arc::new(Mutex::new(Vec::new()));
+    let (kept, at) = (had.clone(), url.clone());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let head: Vec<String> =
+                (&mut stream).lines().map(Result::unwrap).take_while(|l| !l.is_empty()).collect();
+            kept.lock().unwrap().push(head[0].clone());
+            let answer = answer.replace("URL", &at);
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    (url, had)
+}
+
+#[tokio::test]
+async fn the_key_goes_to_no_other_url() {
+    let moved = "HTTP/1.1 307 Moved\r\nlocation: URL/elsewhere\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    let (url, had) = stranger(moved.to_owned());
+    let server = PowerDns::new(&url, "k", Some("127.0.0.1:9".parse().unwrap())).unwrap();
+    let error = server.read(ZONE, &BTreeSet::new()).await.unwrap_err();
+    assert!(error.cause.contains("307") && error.hint.is_some(), "{error}");
+    assert_eq!(*had.lock().unwrap(), ["GET /api/v1/servers/localhost/zones/lab.test. HTTP/1.1"]);
+}
+
+#[tokio::test]
+async fn what_is_no_powerdns_does_not_say_that_a_zone_is_gone() {
+    let said = |code: &str, body: &str| {
+        let length = body.len();
+        let head = format!("HTTP/1.1 {code}\r\ncontent-length: {length}\r\nconnection: close");
+        stranger(format!("{head}\r\n\r\n{body}")).0
+    };
+    let at = Some("127.0.0.1:9".parse().unwrap());
+    for url in [said("404 Not Found", "not here"), said("404 Not Found", "{}")] {
+        let server = PowerDns::new(&url, "k", at).unwrap();
+        for error in [
+            server.read(ZONE, &BTreeSet::new()).await.unwrap_err(),
+            server.is_spare(ZONE).await.unwrap_err(),
+            server.remove_zone(ZONE).await.unwrap_err(),
+            server.make_zone(ZONE, &BTreeSet::new()).await.unwrap_err(),
+        ] {
+            assert!(error.cause.contains("no authoritative PowerDNS"), "{error}");
+            assert!(error.hint.is_some_and(|h| h.contains("/api/v1")));
+        }
+    }
+    let pdns = Pdns::start();
+    let below = PowerDns::new(&format!("{}/api/v1", pdns.url()), super::pdns::KEY, at).unwrap();
+    let error = below.read(ZONE, &BTreeSet::new()).await.unwrap_err();
+    assert!(error.hint.is_some_and(|h| h.contains("/api/v1")));
+    assert_eq!(pdns.server().read(ZONE, &BTreeSet::new()).await.unwrap(), None);
 }
