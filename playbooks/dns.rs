@@ -10,6 +10,8 @@ use crate::limits;
 use crate::step::{Check, Failure, Step, Trouble};
 use crate::view::Table;
 use blueprints::{DnsServer as Server, Lab};
+use providers::dns::DnsServer;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A server's answer may lag behind its API, and a secondary behind its primary.
@@ -94,7 +96,9 @@ async fn records_check(cx: &Cx) -> Result<Check, Failure> {
     if asked.iter().all(|a| a.answer.is_err())
         && let Some(Err(silent)) = asked.iter().map(|a| &a.answer).next()
     {
-        return Err(silent.clone());
+        // Its API is there already, or its primary: it may need a moment.
+        let hint = silent.hint.iter().map(|h| format!(" ({h})"));
+        return Ok(Check::Not(hint.fold(silent.message.clone(), |why, hint| why + &hint)));
     }
     let wrong: Vec<String> = asked.iter().filter_map(look::Asked::wrong).collect();
     Ok(Check::when(wrong.is_empty(), wrong.join(", ")))
@@ -111,19 +115,33 @@ async fn records_apply(cx: &Cx) -> Result<(), Trouble> {
         let looked = look::look(cx, &names).await?;
         let differ: Vec<&Looked> = looked.iter().filter(|l| !l.changes.is_empty()).collect();
         if differ.is_empty() {
-            if round == 0 {
+            return match round {
                 // It holds what it should and answered something else: a cache.
-                for zone in &looked {
-                    server.change(&zone.zone, &[]).await?;
-                }
-            }
-            return Ok(());
+                0 => forget(&cx, &server, &looked).await,
+                _ => Ok(()),
+            };
         }
         for zone in differ {
             if let Some(remark) = server.change(&zone.zone, &zone.changes).await? {
                 cx.note(remark);
             }
         }
+    }
+    Ok(())
+}
+
+/// Has the server forget what it answers wrong.
+async fn forget(
+    cx: &Cx,
+    server: &Arc<dyn DnsServer>,
+    looked: &[look::Looked],
+) -> Result<(), Trouble> {
+    let wrong: Vec<look::Asked> =
+        look::ask(cx, looked).await?.into_iter().filter(|a| a.wrong().is_some()).collect();
+    for zone in looked {
+        let of_zone = wrong.iter().filter(|a| zone.wanted.contains(&a.set));
+        let names = of_zone.map(|a| a.set.name.clone()).collect();
+        server.forget(&zone.zone, &names).await?;
     }
     Ok(())
 }

@@ -315,7 +315,7 @@ async fn a_record_is_true_when_it_is_answered() {
     insta::assert_snapshot!(bench.transcript().await, @"
     + dns / records: node1.lab.test A is answered as 10.0.0.1 by 10.20.30.1:5300, not as 10.20.30.11
     ---
-    dns: empty the cache of lab.test
+    dns: in lab.test forget node1.lab.test
     ---
     applied 1, already true 4, failed 0
     ");
@@ -552,4 +552,16 @@ async fn a_hosts_file_that_is_mounted_is_left_whole() {
     hint: unmount it there, or let a server answer for the names (`dns: { server: ... }`)
     ");
     assert_eq!(bench.site.lock().guests["a"].names.file, "127.0.0.1 localhost\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_a_moment_later_is_waited_for() {
+    let bench = served("");
+    bench.done().await;
+    zones(&bench, |z| z.silent = 10);
+    insta::assert_snapshot!(bench.plan().await, @"+ dns / records: ask: nobody answers (start it)");
+    assert!(zones(&bench, |z| z.silent) > 4, "the run has to wait, too");
+    assert_eq!(bench.up().await.failures(), "");
+    zones(&bench, |z| z.silent = usize::MAX);
+    insta::assert_snapshot!(bench.up().await.failures(), @"dns / records / : not true within 2 min: ask: nobody answers (start it)");
 }

@@ -55,6 +55,8 @@ pub struct Zones {
     pub stale: BTreeMap<String, String>,
     /// Whether zones can't be made on it.
     pub fixed: bool,
+    /// How many questions it does not answer yet, while its API does.
+    pub silent: usize,
     /// Whether it answers this machine alone.
     pub local: bool,
 }
@@ -126,6 +128,17 @@ impl DnsServer for FakeDns {
     }
 
     async fn ask(&self, name: &str, kind: &str) -> Result<BTreeSet<String>, ProviderError> {
+        let silent = self.0.lock().zones.as_mut().is_some_and(|z| {
+            z.silent = z.silent.saturating_sub(1);
+            z.silent > 0
+        });
+        if silent {
+            return Err(ProviderError {
+                doing: "ask".to_owned(),
+                cause: "nobody answers".to_owned(),
+                hint: Some("start it".to_owned()),
+            });
+        }
         self.asked("ask", |z| match z.stale.get(&format!("{name} {kind}")) {
             Some(stale) => [stale.clone()].into(),
             None => z.find(name, kind).map(|s| s.values.clone()).unwrap_or_default(),
@@ -156,10 +169,8 @@ impl DnsServer for FakeDns {
         changes: &[Change],
     ) -> Result<Option<String>, ProviderError> {
         let mut said = Vec::new();
+        assert!(!changes.is_empty(), "a change of nothing");
         self.asked("change", |zones| {
-            if changes.is_empty() {
-                zones.stale.clear();
-            }
             let sets = zones.zones.get_mut(zone).expect("a zone that is there");
             for change in changes {
                 let of =
@@ -186,11 +197,14 @@ impl DnsServer for FakeDns {
                 assert_eq!(beside, 1, "a CNAME beside other records of {}", alias.name);
             }
         })?;
-        match changes.is_empty() {
-            true => self.log(format!("empty the cache of {zone}")),
-            false => self.log(format!("in {zone} {}", said.join("; "))),
-        }
+        self.log(format!("in {zone} {}", said.join("; ")));
         Ok(None)
+    }
+
+    async fn forget(&self, zone: &str, names: &BTreeSet<String>) -> Result<(), ProviderError> {
+        let all: Vec<&str> = names.iter().map(String::as_str).collect();
+        self.log(format!("in {zone} forget {}", all.join(" ")));
+        self.asked("forget", |z| z.stale.retain(|of, _| !names.iter().any(|n| of.starts_with(n))))
     }
 
     async fn make_zone(&self, zone: &str, taken: &BTreeSet<String>) -> Result<(), ProviderError> {

@@ -77,13 +77,22 @@ pub trait DnsServer: Send + Sync {
         names: &BTreeSet<String>,
     ) -> Result<Option<Vec<RecordSet>>, ProviderError>;
 
-    /// Makes changes to one zone, all of them or none. Gives a remark where something about it is
+    /// Makes changes to one zone, where everything is still as it was read: all of them or none, but
+    /// for the server of a libvirt network, which takes one after another. Gives a remark where something about it is
     /// not as it should be, such as a serial that stands still.
     ///
     /// # Errors
     /// When it does not answer, or refuses.
     async fn change(&self, zone: &str, changes: &[Change])
     -> Result<Option<String>, ProviderError>;
+
+    /// Has it forget what it remembers of names of a zone.
+    ///
+    /// # Errors
+    /// When it does not answer, or refuses.
+    async fn forget(&self, _zone: &str, _names: &BTreeSet<String>) -> Result<(), ProviderError> {
+        Ok(())
+    }
 
     /// Makes a zone, marked as made by bp. Names in `taken` get no records with it.
     ///

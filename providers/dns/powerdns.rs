@@ -55,6 +55,13 @@ struct Zone {
     rrsets: Vec<RrSet>,
 }
 
+impl Zone {
+    /// Whether it is signed and nobody puts its names in order after a change.
+    fn needs_rectify(&self) -> bool {
+        self.dnssec && !self.api_rectify
+    }
+}
+
 #[derive(Deserialize)]
 struct RrSet {
     name: String,
@@ -181,9 +188,11 @@ impl PowerDns {
         }
     }
 
-    async fn zone(&self, zone: &str) -> Result<Option<Zone>, ProviderError> {
+    /// A zone, its records included or not.
+    async fn zone(&self, zone: &str, records: bool) -> Result<Option<Zone>, ProviderError> {
         let doing = format!("read zone `{zone}`");
-        let Some(found) = self.call(&doing, Method::GET, &path(zone), None).await? else {
+        let path = format!("{}?rrsets={records}", path(zone));
+        let Some(found) = self.call(&doing, Method::GET, &path, None).await? else {
             return Ok(None);
         };
         let zone = Zone::deserialize(found);
@@ -205,8 +214,13 @@ impl PowerDns {
         self.asker.get_or_try_init(|| async { Asker::new(self.answers().await?) }).await
     }
 
-    /// What is remembered of names that were asked for before they were there.
-    async fn forget(&self, name: &str) -> Result<(), ProviderError> {
+    async fn rectify(&self, zone: &str) -> Result<(), ProviderError> {
+        let path = format!("{}/rectify", path(zone));
+        self.call(&format!("rectify zone `{zone}`"), Method::PUT, &path, None).await.map(drop)
+    }
+
+    /// What is remembered of this name alone, such as that it was not there.
+    async fn flush(&self, name: &str) -> Result<(), ProviderError> {
         let path = format!("cache/flush?domain={name}.");
         self.call("empty the cache", Method::PUT, &path, None).await.map(drop)
     }
@@ -238,7 +252,7 @@ impl DnsServer for PowerDns {
         zone: &str,
         names: &BTreeSet<String>,
     ) -> Result<Option<Vec<RecordSet>>, ProviderError> {
-        let Some(found) = self.zone(zone).await? else { return Ok(None) };
+        let Some(found) = self.zone(zone, true).await? else { return Ok(None) };
         let sets = found.rrsets.into_iter().map(read_set);
         let of_names = sets.filter(|s| names.contains(&s.name) || s.name.starts_with(REGISTRY));
         Ok(Some(of_names.filter(|s| !s.values.is_empty()).collect()))
@@ -249,22 +263,24 @@ impl DnsServer for PowerDns {
         zone: &str,
         changes: &[Change],
     ) -> Result<Option<String>, ProviderError> {
-        if changes.is_empty() {
-            return self.forget(zone).await.map(|()| None);
-        }
         let doing = format!("change zone `{zone}`");
         let gone = || self.failed(&doing, "there is no such zone".to_owned(), None);
-        let before = self.zone(zone).await?.ok_or_else(gone)?;
+        let before = self.zone(zone, true).await?.ok_or_else(gone)?;
+        let (serial, rectify) = (before.serial, before.needs_rectify());
+        let there: Vec<RecordSet> = before.rrsets.into_iter().map(read_set).collect();
+        if let Some(of) = changes.iter().find_map(|change| moved(change, &there)) {
+            let hint = "run it again: it goes by what is there then".to_owned();
+            let cause = format!("somebody changed {} {} in the meantime", of.name, of.kind);
+            return Err(self.failed(&doing, cause, Some(hint)));
+        }
         let body = json!({ "rrsets": patch(changes) });
         let done = self.call(&doing, Method::PATCH, &path(zone), Some(body)).await?;
         done.ok_or_else(gone)?;
-        if before.dnssec && !before.api_rectify {
-            let path = format!("{}/rectify", path(zone));
-            self.call(&format!("rectify zone `{zone}`"), Method::PUT, &path, None).await?;
+        if rectify {
+            self.rectify(zone).await?;
         }
-        self.forget(zone).await?;
-        let after = self.zone(zone).await?.ok_or_else(gone)?;
-        Ok((after.serial == before.serial).then(|| {
+        let after = self.zone(zone, false).await?.ok_or_else(gone)?;
+        Ok((after.serial == serial).then(|| {
             format!(
                 "the serial of zone `{zone}` stands still at {}: its secondaries see no change; \
                  set its `soa_edit_api` to `DEFAULT`",
@@ -273,7 +289,30 @@ impl DnsServer for PowerDns {
         }))
     }
 
+    async fn forget(&self, zone: &str, names: &BTreeSet<String>) -> Result<(), ProviderError> {
+        // An apply that was cut off may have come to the change alone.
+        if self.zone(zone, false).await?.is_some_and(|z| z.needs_rectify()) {
+            self.rectify(zone).await?;
+        }
+        for name in names {
+            self.flush(name).await?;
+        }
+        Ok(())
+    }
+
     async fn make_zone(&self, zone: &str, taken: &BTreeSet<String>) -> Result<(), ProviderError> {
+        let doing = format!("make zone `{zone}`");
+        let mut above = zone.split_once('.').map(|(_, parent)| parent);
+        while let Some(parent) = above {
+            if self.zone(parent, false).await?.is_some() {
+                let cause = format!(
+                    "it holds the zone `{parent}`, whose names below `{zone}` would be gone with it"
+                );
+                let hint = format!("name `{parent}` as `zone`, or make `{zone}` there yourself");
+                return Err(self.failed(&doing, cause, Some(hint)));
+            }
+            above = parent.split_once('.').map(|(_, parent)| parent);
+        }
         let (server, address) = self.name_server(zone).await;
         let soa = format!("{server}. hostmaster.{zone}. 1 10800 3600 604800 {NEGATIVE}");
         let mut sets = vec![
@@ -288,19 +327,18 @@ impl DnsServer for PowerDns {
             "name": format!("{zone}."), "kind": "Native", "account": MADE, "rrsets": sets,
             "soa_edit_api": "DEFAULT", "api_rectify": true,
         });
-        let doing = format!("make zone `{zone}`");
         match self.call(&doing, Method::POST, "zones", Some(body)).await {
             Ok(Some(_)) => {}
             Ok(None) => return Err(self.failed(&doing, "it knows no zones".to_owned(), None)),
             // Another run was faster.
-            Err(_) if self.zone(zone).await?.is_some() => {}
+            Err(_) if self.zone(zone, false).await?.is_some() => {}
             Err(error) => return Err(error),
         }
-        self.forget(zone).await
+        self.flush(zone).await
     }
 
     async fn is_spare(&self, zone: &str) -> Result<bool, ProviderError> {
-        let Some(found) = self.zone(zone).await? else { return Ok(false) };
+        let Some(found) = self.zone(zone, true).await? else { return Ok(false) };
         let (server, _) = self.name_server(zone).await;
         let made_with = |set: &RecordSet| {
             (set.name == zone && ["SOA", "NS"].contains(&set.kind.as_str())) || set.name == server
@@ -336,9 +374,20 @@ pub(super) fn host(url: &str) -> Option<&str> {
 }
 
 fn read_set(set: RrSet) -> RecordSet {
-    let values = set.records.iter().filter(|r| !r.disabled);
-    let values = values.map(|r| value::normal(&set.kind, &r.content)).collect();
+    // What is not answered is there all the same, and somebody's.
+    let value = |r: &Content| match r.disabled {
+        true => format!("{} (disabled)", value::normal(&set.kind, &r.content)),
+        false => value::normal(&set.kind, &r.content),
+    };
+    let values = set.records.iter().map(value).collect();
     RecordSet { name: value::name(&set.name), ttl: set.ttl, values, kind: set.kind }
+}
+
+/// What a change is about, where that is not as it was read any more.
+fn moved<'a>(change: &'a Change, there: &[RecordSet]) -> Option<&'a RecordSet> {
+    let of = change.was.as_ref().or(change.now.as_ref())?;
+    let has = there.iter().find(|s| s.name == of.name && s.kind == of.kind);
+    (has != change.was.as_ref()).then_some(of)
 }
 
 /// What goes first goes away: a CNAME can't come before what it takes the place of is gone.

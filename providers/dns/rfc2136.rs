@@ -268,9 +268,6 @@ impl DnsServer for Rfc2136 {
         zone: &str,
         changes: &[Change],
     ) -> Result<Option<String>, ProviderError> {
-        if changes.is_empty() {
-            return Ok(None);
-        }
         let doing = format!("change zone `{zone}` on {}", self.words());
         let message = self.message(zone, changes).map_err(|e| failed(&doing, e))?;
         self.update(&doing, message).await.map(|()| None)

@@ -157,7 +157,7 @@ async fn a_refused_key_and_a_dead_server_are_errors_with_hints() {
     for error in [
         wrong.read(ZONE, &BTreeSet::new()).await.unwrap_err(),
         wrong.make_zone("more.test", &BTreeSet::new()).await.unwrap_err(),
-        wrong.change(ZONE, &[]).await.unwrap_err(),
+        wrong.forget(ZONE, &[ZONE.to_owned()].into()).await.unwrap_err(),
     ] {
         let text = format!("{error} {:?}", error.hint);
         assert!(text.contains("401") && text.contains("`api_key`"), "{text}");
@@ -199,7 +199,7 @@ async fn the_key_goes_to_no_other_url() {
     let server = PowerDns::new(&url, "k", Some("127.0.0.1:9".parse().unwrap())).unwrap();
     let error = server.read(ZONE, &BTreeSet::new()).await.unwrap_err();
     assert!(error.cause.contains("307") && error.hint.is_some(), "{error}");
-    assert_eq!(*had.lock().unwrap(), ["GET /api/v1/servers/localhost/zones/lab.test. HTTP/1.1"]);
+    assert_eq!(had.lock().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -227,4 +227,73 @@ async fn what_is_no_powerdns_does_not_say_that_a_zone_is_gone() {
     let error = below.read(ZONE, &BTreeSet::new()).await.unwrap_err();
     assert!(error.hint.is_some_and(|h| h.contains("/api/v1")));
     assert_eq!(pdns.server().read(ZONE, &BTreeSet::new()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn nothing_is_changed_where_something_is_not_as_it_was_read() {
+    let (_pdns, server) = with_zone().await;
+    let good = set("good.lab.test", "A", &["10.20.30.11"]);
+    let theirs = set("www.lab.test", "A", &["192.0.2.1"]);
+    server.change(ZONE, &[new(&theirs)]).await.unwrap();
+    let mine = set("www.lab.test", "A", &["10.20.30.11"]);
+    let other = set("www.lab.test", "A", &["192.0.2.99"]);
+    for change in
+        [new(&mine), gone(&other), Change { was: Some(other.clone()), now: Some(mine.clone()) }]
+    {
+        let error = server.change(ZONE, &[new(&good), change]).await.unwrap_err();
+        assert!(error.cause.contains("in the meantime") && error.hint.is_some(), "{error}");
+    }
+    assert_eq!(answer(&server, "good.lab.test", "A").await, "");
+    assert_eq!(answer(&server, "www.lab.test", "A").await, "192.0.2.1");
+}
+
+#[tokio::test]
+async fn what_is_disabled_is_there() {
+    let (pdns, server) = with_zone().await;
+    let mine = set("one.lab.test", "A", &["10.20.30.11"]);
+    server.change(ZONE, &[new(&mine)]).await.unwrap();
+    pdns.sql("update records set disabled = 1 where name = 'one.lab.test'");
+    let there = read(&server, ZONE, &["one.lab.test"]).await;
+    assert_eq!(there, [set("one.lab.test", "A", &["10.20.30.11 (disabled)"])]);
+    server.change(ZONE, &[new(&mine)]).await.unwrap_err();
+    let mended = Change { was: Some(there[0].clone()), now: Some(mine.clone()) };
+    server.change(ZONE, &[mended]).await.unwrap();
+    assert_eq!(read(&server, ZONE, &["one.lab.test"]).await, [mine]);
+}
+
+#[tokio::test]
+async fn a_name_that_is_remembered_is_forgotten() {
+    let (pdns, server) = with_zone().await;
+    assert_eq!(answer(&server, "late.lab.test", "A").await, "");
+    pdns.sql(
+        "insert into records (domain_id, name, type, content, ttl, auth)
+         select id, 'late.lab.test', 'A', '192.0.2.1', 60, 1 from domains",
+    );
+    assert_eq!(answer(&server, "late.lab.test", "A").await, "", "it is remembered");
+    server.forget(ZONE, &["late.lab.test".to_owned()].into()).await.unwrap();
+    assert_eq!(answer(&server, "late.lab.test", "A").await, "192.0.2.1");
+}
+
+#[tokio::test]
+async fn a_signed_zone_whose_change_was_cut_off_is_put_in_order() {
+    let pdns = Pdns::start();
+    let server = pdns.server();
+    pdns.util(&["create-zone", ZONE, "ns.lab.test"]);
+    pdns.util(&["set-meta", ZONE, "API-RECTIFY", "0"]);
+    pdns.util(&["secure-zone", ZONE]);
+    pdns.sql(
+        "insert into records (domain_id, name, type, content, ttl)
+         select id, 'b.two.lab.test', 'A', '192.0.2.1', 60 from domains",
+    );
+    server.forget(ZONE, &BTreeSet::new()).await.unwrap();
+    let between = pdns.sql("select count(*) from records where name = 'two.lab.test'");
+    assert_eq!(between.trim(), "1");
+}
+
+#[tokio::test]
+async fn no_zone_is_made_within_another() {
+    let (_pdns, server) = with_zone().await;
+    let error = server.make_zone("a.sub.lab.test", &BTreeSet::new()).await.unwrap_err();
+    assert!(error.cause.contains("the zone `lab.test`") && error.hint.is_some(), "{error}");
+    assert_eq!(server.read("a.sub.lab.test", &BTreeSet::new()).await.unwrap(), None);
 }
