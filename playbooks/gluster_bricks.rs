@@ -7,7 +7,7 @@ use crate::gluster_volume::{bricks, offline};
 use crate::gluster_xml as xml;
 use crate::limits;
 use crate::step::{Check, Failure, Step, Trouble};
-use blueprints::{Lab, Volume};
+use blueprints::{Lab, Volume, VolumeKind};
 use providers::{Cmd, quote};
 
 /// The option by which a volume says that files are to be spread over bricks that are new: `due`
@@ -92,13 +92,13 @@ async fn take(cx: &Cx, pool: &Pool, has: &xml::Volume, change: &Change) -> Resul
             format!("g volume add-brick {name} replica {count} {} force\n", list(new))
         }
         Change::Replace(old, new) => {
-            if !is_safe_without(pool, has, std::slice::from_ref(old), 0)? {
+            if !is_safe_without(pool, has, std::slice::from_ref(old))? {
                 return Ok(true);
             }
             format!("g volume replace-brick {name} {} {} commit force\n", quote(old), quote(new))
         }
         Change::Drop(count, old) => {
-            if !is_safe_without(pool, has, old, *count)? {
+            if !is_safe_without(pool, has, old)? {
                 return Ok(true);
             }
             format!("g volume remove-brick {name} replica {count} {} force\n", list(old))
@@ -111,14 +111,8 @@ async fn take(cx: &Cx, pool: &Pool, has: &xml::Volume, change: &Change) -> Resul
 }
 
 /// Whether the copies that stay are whole. A brick that goes and still answers is needed until
-/// nothing waits for healing; without it, so many of the others have to be at work that they were
-/// enough to write (`left`; 0: all but the one).
-fn is_safe_without(
-    pool: &Pool,
-    has: &xml::Volume,
-    going: &[String],
-    left: u32,
-) -> Result<bool, Failure> {
+/// nothing waits for healing; without it, the others have to have all that was written.
+fn is_safe_without(pool: &Pool, has: &xml::Volume, going: &[String]) -> Result<bool, Failure> {
     let off = offline(pool, &has.name).map_err(Failure::new)?;
     let missing: Vec<&String> = off.iter().filter(|b| !going.contains(b)).collect();
     if let Some(brick) = missing.first() {
@@ -128,23 +122,67 @@ fn is_safe_without(
         ))
         .hint("the copies that stay have to be at work: bring that host back first"));
     }
+    let healing = match pool.healing.get(&has.name) {
+        Some(Ok(bricks)) => bricks,
+        Some(Err(why)) => return Err(Failure::new(format!("what waits for healing: {why}"))),
+        None => return Err(Failure::new("nobody says what waits for healing")),
+    };
     if going.iter().all(|b| off.contains(b)) {
-        // What one of the bricks that stay has missed, the other of them has: the writers had a
-        // quorum of them.
-        return match left {
-            1 => Err(Failure::new(format!(
-                "whether the one copy that would stay is whole, {} can't say while offline",
+        return match is_whole_without(has, going, healing) {
+            true => Ok(true),
+            false => Err(Failure::new(format!(
+                "{} may hold what no other brick has, and can't say while offline",
                 going.join(", ")
             ))
-            .hint("bring that host back until nothing waits for healing, or keep two copies")),
-            _ => Ok(true),
+            .hint(format!(
+                "bring that host back until nothing waits for healing; if it is gone for good, give \
+                 its brick up by hand on {}: `gluster volume replace-brick {} {} NEW commit force`, \
+                 or `remove-brick`",
+                pool.host,
+                has.name,
+                going.join(" ")
+            ))),
         };
     }
-    let bricks = match pool.healing.get(&has.name) {
-        Some(Ok(bricks)) => bricks,
-        _ => return Ok(false),
+    Ok(healing.iter().all(|b| b.entries == Ok(0)))
+}
+
+/// Whether the bricks that stay have all that was written, whatever the ones that go and are offline
+/// hold.
+///
+/// A brick knows what others have missed and never what it has missed itself. So it takes that every
+/// write went to so many bricks that one of them is among those that stay. An arbiter keeps no files,
+/// but it knows what the other brick has missed: what it lists alone is that.
+fn is_whole_without(has: &xml::Volume, going: &[String], healing: &[xml::Healing]) -> bool {
+    let copies = has.kind.map_or(1, VolumeKind::set) as usize;
+    let quorum = match has.option("cluster.quorum-type") {
+        // Exactly half of them are enough with the first among them.
+        None | Some("auto") => copies.div_ceil(2),
+        Some(_) => 1,
     };
-    Ok(bricks.iter().all(|b| b.entries == Ok(0)))
+    if copies.saturating_sub(going.len()) + quorum <= copies {
+        return false;
+    }
+    if has.kind != Some(VolumeKind::Arbiter) {
+        return true;
+    }
+    let listed = |brick: &String| healing.iter().find(|h| h.brick == *brick);
+    has.bricks.chunks(copies).filter(|set| set.iter().any(|b| going.contains(b))).all(|set| {
+        let [data @ .., arbiter] = set else { return false };
+        if going.contains(arbiter) {
+            return true;
+        }
+        let mut stay = data.iter().filter(|b| !going.contains(b));
+        match (stay.next().and_then(listed), listed(arbiter)) {
+            (Some(stays), Some(arbiter)) => {
+                let known = |id: &String| stays.ids.contains(id);
+                stays.entries.is_ok()
+                    && arbiter.entries == Ok(arbiter.ids.len() as u64)
+                    && arbiter.ids.iter().all(known)
+            }
+            _ => false,
+        }
+    })
 }
 
 /// Files move off the bricks, then the bricks go.

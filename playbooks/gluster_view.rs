@@ -5,7 +5,7 @@ use crate::gluster_host::{HostView, NOT_INSTALLED};
 use crate::gluster_xml::{self as xml, Healing, Status, Volume};
 use crate::limits;
 use crate::step::{Failure, Trouble};
-use blueprints::{Lab, VolumeKind};
+use blueprints::Lab;
 use futures::future::join_all;
 use providers::{Cmd, quote};
 use std::collections::HashMap;
@@ -24,7 +24,8 @@ pub(crate) struct Pool {
     pub split: HashMap<String, Result<Vec<Healing>, String>>,
 }
 
-/// Asks gluster, `x`: again where another question or change holds the pool's lock.
+/// Asks gluster, `x`: again where another question or change holds the pool's lock. What waits for
+/// healing is asked of volumes that hold copies alone.
 pub(crate) const ASKS: &str = r#"x() {
   for i in 1 2 3 4 5; do
     r=$(timeout -k 2 60 gluster --mode=script --xml "$@" 2>&1)
@@ -32,6 +33,14 @@ pub(crate) const ASKS: &str = r#"x() {
   done
   printf '%s\n' "$r"
 }
+healing() {
+  n=$(printf '%s\n' "$v" | awk -v n="<name>$1</name>" 'index($0, n) { on = 1 } on && /<replicaCount>/ { gsub(/[^0-9]/, ""); print; exit }')
+  [ "${n:-1}" -gt 1 ] || return 0
+  h=$(x volume heal "$1" info); echo "@heal $1"; echo "$h"
+  case $h in *'<numberOfEntries>'[1-9]*) echo "@split $1"; x volume heal "$1" info split-brain;; esac
+}
+v=$(x volume info); echo @info; echo "$v"
+echo @status; x volume status all
 "#;
 
 /// Changes something, `g`: waits where another question or change holds the pool's lock.
@@ -45,17 +54,10 @@ pub(crate) const CHANGES: &str = r#"g() {
 }
 "#;
 
+/// What the pool is asked. Whether a volume can heal is what it is, not what it is to be.
 fn pool_question(lab: &Lab) -> String {
-    let mut script =
-        format!("{ASKS}echo @info; x volume info\necho @status; x volume status all\n");
-    for volume in lab.volumes.iter().filter(|v| v.kind != VolumeKind::Distribute) {
-        let name = quote(&volume.name);
-        script.push_str(&format!(
-            "h=$(x volume heal {name} info); echo @heal {name}; echo \"$h\"\n\
-             case $h in *'<numberOfEntries>'[1-9]*) echo @split {name}; x volume heal {name} info split-brain;; esac\n"
-        ));
-    }
-    script + "exit 0\n"
+    let asked = lab.volumes.iter().map(|v| format!("healing {}\n", quote(&v.name)));
+    format!("{ASKS}{}exit 0\n", asked.collect::<String>())
 }
 
 impl Pool {

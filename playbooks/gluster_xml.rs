@@ -5,6 +5,7 @@ use blueprints::VolumeKind;
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 
 /// A peer as one daemon knows it.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -133,10 +134,12 @@ impl Task {
 pub(crate) struct Healing {
     /// `host:/path`.
     pub brick: String,
-    /// How many entries; `None`: the brick can't say, and why.
+    /// How many entries, or why the brick can't say.
     pub entries: Result<u64, String>,
     /// The first of them.
     pub files: Vec<String>,
+    /// What gluster knows them by on every brick, all of them.
+    pub ids: BTreeSet<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -319,12 +322,15 @@ pub(crate) fn healing(text: &str) -> Result<Vec<Healing>, String> {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct File {
+        #[serde(rename = "@gfid")]
+        id: String,
         #[serde(rename = "$text")]
         path: String,
     }
     let one = |b: Written| Healing {
         brick: b.name,
         entries: b.entries.parse().map_err(|_| b.status),
+        ids: b.file.iter().map(|f| f.id.clone()).collect(),
         files: b.file.into_iter().map(|f| f.path).take(5).collect(),
     };
     Ok(read::<Body>(text)?.bricks.brick.into_iter().map(one).collect())

@@ -125,6 +125,76 @@ async fn copies_are_not_given_up_while_another_is_away() {
     assert_eq!(bench.site.lock().gluster.volumes["docker"].replica, 3);
 }
 
+/// What bp says of the bricks' step alone.
+async fn refused(bench: &Bench) -> String {
+    let failures = bench.up().await.failures();
+    let (_, of_bricks) = failures.split_once("gluster / bricks docker / : ").unwrap_or_default();
+    of_bricks.split("\ngluster / ").next().unwrap_or_default().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_alone_has_the_newest_files_is_not_replaced() {
+    // node1 was away while it was written; it is back, and node2 died before it was healed.
+    let bench = made(&["node1", "node2"], "replica: 2, ").await;
+    volume(&bench, |v| v.written.push(["node2.lab.test:/srv/gluster/docker".to_owned()].into()));
+    daemon(&bench, "node2", |d| d.dead_bricks.insert("/srv/gluster/docker".to_owned()));
+    let bench = bench.edited(&blueprint(&["node1", "node3"], "replica: 2, "));
+    insta::assert_snapshot!(refused(&bench).await, @"
+    node2.lab.test:/srv/gluster/docker may hold what no other brick has, and can't say while offline
+    hint: bring that host back until nothing waits for healing; if it is gone for good, give its brick up by hand on node1: `gluster volume replace-brick docker node2.lab.test:/srv/gluster/docker NEW commit force`, or `remove-brick`
+    ");
+    assert!(bench.site.lock().gluster.volumes["docker"].bricks[1].starts_with("node2"));
+    // Of three, two had to write.
+    let bench = made(&["node1", "node2", "node3"], "replica: 3, ").await;
+    volume(&bench, |v| {
+        let on = ["node2", "node3"].map(|h| format!("{h}.lab.test:/srv/gluster/docker"));
+        v.written.push(on.into());
+        v.pending.insert("node3.lab.test:/srv/gluster/docker".to_owned(), 2);
+    });
+    daemon(&bench, "node2", |d| d.dead_bricks.insert("/srv/gluster/docker".to_owned()));
+    let bench = bench.edited(&blueprint(&["node1", "worker1", "node3"], "replica: 3, "));
+    bench.done().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_arbiter_knows_whether_the_copy_that_stays_is_whole() {
+    let arbiter = "replica: 3, arbiter: true, ";
+    for (stale, fits) in [(true, false), (false, true)] {
+        let bench = made(&["node1", "node2", "node3"], arbiter).await;
+        volume(&bench, |v| {
+            let [first, second, third] = v.bricks.clone().try_into().expect("three bricks");
+            // The arbiter says what others have missed; so does the copy that stays, where it was
+            // there.
+            v.pending.insert(third.clone(), 3);
+            match stale {
+                true => v.written.push([second, third].into()),
+                false => {
+                    v.pending.insert(first.clone(), 3);
+                    v.written.push([first, third].into());
+                }
+            }
+        });
+        daemon(&bench, "node2", |d| d.dead_bricks.insert("/srv/gluster/docker".to_owned()));
+        let bench = bench.edited(&blueprint(&["node1", "worker1", "node3"], arbiter));
+        assert_eq!(refused(&bench).await.is_empty(), fits);
+        let second = bench.site.lock().gluster.volumes["docker"].bricks[1].clone();
+        assert_eq!(second.starts_with("worker1"), fits, "{second}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_copies_but_one_go_when_all_is_healed() {
+    let bench = made(&["node1", "node2"], "replica: 2, ").await;
+    volume(&bench, |v| v.pending.insert("node2.lab.test:/srv/gluster/docker".to_owned(), 5));
+    let bench = bench.edited(&blueprint(&["node1"], ""));
+    bench.done().await;
+    insta::assert_snapshot!(of_gluster(&bench), @"
+    node1$ set -e g volume reset docker cluster.heal-timeout g volume set docker user.bp.options network.ping-timeout user.bp.lab lab
+    node1$ g volume remove-brick docker replica 1 node2.lab.test:/srv/gluster/docker force
+    node1$ g peer detach node2.lab.test
+    ");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_change_of_bricks_is_taken_up_where_it_was_cut_off() {
     let before = blueprint(&["node1", "node2"], "");

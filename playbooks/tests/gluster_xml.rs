@@ -292,6 +292,10 @@ fn what_waits_for_healing_is_read() {
                 "/",
                 "/a & b",
             ],
+            ids: {
+                "00000000-0000-0000-0000-000000000001",
+                "7a0cfada-5820-40f2-86ec-2457bc26e053",
+            },
         },
         Healing {
             brick: "node3.lab.test:/srv/gluster/docker",
@@ -299,6 +303,7 @@ fn what_waits_for_healing_is_read() {
                 "Transport endpoint is not connected",
             ),
             files: [],
+            ids: {},
         },
     ]
     "#);

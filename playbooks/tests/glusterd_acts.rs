@@ -12,6 +12,20 @@ pub fn shown(script: &str) -> &str {
     script.strip_prefix(CHANGES).unwrap_or(script)
 }
 
+impl Vol {
+    /// These bricks leave it. Nothing may be lost that only they hold: an arbiter keeps no files.
+    fn give_up(&self, going: &[String]) {
+        let is_arbiter = |b: &String| {
+            let at = self.bricks.iter().position(|of| of == b).expect("a brick of it");
+            self.arbiter == 1 && at % 3 == 2
+        };
+        for on in &self.written {
+            let kept = on.iter().any(|b| !going.contains(b) && !is_arbiter(b));
+            assert!(kept, "what only {on:?} held was lost");
+        }
+    }
+}
+
 impl State {
     /// What commands that change something do.
     pub fn act_gluster(&mut self, host: &str, cmd: &Cmd) -> Option<Output> {
@@ -254,6 +268,7 @@ impl State {
             ("replace-brick", [old, new, "commit", "force"]) => {
                 assert!(volume.replica > 1, "a brick without a copy was replaced");
                 let at = volume.bricks.iter().position(|b| b == old).expect("a brick of it");
+                volume.give_up(&named[..1]);
                 volume.bricks[at] = (*new).to_owned();
                 volume.pending.remove(*old);
                 let source = volume.bricks.iter().find(|b| b != new).expect("another").clone();
@@ -270,6 +285,7 @@ impl State {
                     waits == 0 || named.iter().all(|b| dead.contains(b)),
                     "copies were dropped before all was healed"
                 );
+                volume.give_up(&named);
                 volume.replica = count.parse().expect("a number");
                 volume.bricks.retain(|b| !named.contains(b));
                 volume.pending.clear();
