@@ -54,6 +54,10 @@ fn all() -> String {
     "all".to_owned()
 }
 
+/// `{{> apt}}`: what every apply that installs packages begins with. After it, `$apt` is apt-get,
+/// its lists are new, and `patiently` waits for whoever holds its locks.
+pub(crate) const APT: &str = include_str!("apt.sh");
+
 /// The playbooks that bp brings, by name.
 const BUILT_IN: [(&str, &str); 5] = [
     ("base.yml", include_str!("base.yml")),
@@ -161,6 +165,7 @@ pub(crate) fn render(template: &str, values: &Value) -> Result<String, String> {
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
     engine.register_helper("q", Box::new(words));
+    engine.register_partial("apt", APT).map_err(|e| e.to_string())?;
     engine
         .render_template(template, values)
         .map_err(|e| format!("{e}").lines().next().unwrap_or_default().to_owned())

@@ -34,7 +34,7 @@ impl State {
             return Some(self.gluster_script(host, script));
         }
         if script.starts_with("set -eu\ncommand -v apt-get")
-            && script.contains("install --no-install-recommends glusterfs-")
+            && script.contains("install --no-remove --no-install-recommends glusterfs-")
         {
             let daemon = self.gluster.daemon(host);
             if script.contains("--no-install-recommends glusterfs-server attr ") {

@@ -201,13 +201,13 @@ impl State {
         if let Some(answer) = self.act_gluster(host, cmd) {
             return Some(answer);
         }
+        if let Some(answer) = self.guests.get_mut(host).expect("a host of the lab").wall.act(cmd) {
+            return Some(answer);
+        }
         if let Some(answer) = self.act(host, cmd).or_else(|| self.names_act(host, cmd)) {
             return Some(answer);
         }
         let guest = self.guests.get_mut(host).expect("a host of the lab");
-        if let Some(answer) = guest.wall.act(cmd) {
-            return Some(answer);
-        }
         if let Stdin::Bytes(content) = &cmd.stdin {
             let file = File {
                 path: format!("{DAEMON_JSON}.new"),
@@ -256,9 +256,10 @@ impl State {
                 guest.restart_due |= guest.packages;
                 guest.daemon_json = Some(new);
             }
-            s if s.starts_with(
-                "set -eu\ncommand -v apt-get >/dev/null || { echo 'there is no apt-get here: bp knows Debian and what is made of it' >&2; exit 1; }\nexport DEBIAN_FRONTEND=noninteractive LC_ALL=C\nwant=''\n",
-            ) =>
+            s if s
+                .strip_prefix("set -eu\n")
+                .and_then(|s| s.strip_prefix(crate::runbook::APT))
+                .is_some_and(|s| s.starts_with("want=''\n")) =>
             {
                 guest.packages = true;
                 guest.engine = true;
