@@ -144,6 +144,10 @@ async fn a_host_that_can_not_tell_the_time_is_not_known() {
     insta::assert_snapshot!(bench.plan().await, @"? base / clocks: node3: `date` says `1763600000.%N`");
 }
 
+/// What runs has a file of its own; what it is told is written down.
+const SYSTEMCTL: &str = "#!/bin/sh\n\
+    if [ \"$1\" = is-active ]; then [ -e \"$ROOT/runs/$3\" ]; else echo \"$*\" >>\"$ROOT/units\"; fi\n";
+
 /// A machine's own folders, as far as the playbook knows them, and stubs of its tools.
 fn machine() -> tempfile::TempDir {
     let root = tempfile::tempdir().expect("a folder");
@@ -157,7 +161,7 @@ fn machine() -> tempfile::TempDir {
         ("run/none", ""),
         ("sys/module/none", ""),
         ("usr/share/zoneinfo/Europe/Berlin", "TZif"),
-        ("bin/systemctl", "#!/bin/sh\necho \"$*\" >>\"$ROOT/units\"\n"),
+        ("bin/systemctl", SYSTEMCTL),
         ("bin/modprobe", "#!/bin/sh\nmkdir -p \"$ROOT/sys/module/$1\"\n"),
     ];
     for (path, text) in files {
@@ -267,10 +271,8 @@ fn time_servers_that_left_the_blueprint_leave_the_host_and_a_due_restart_is_seen
     let playbook: Playbook = serde_saphyr::from_str(text).expect("a playbook");
     let step = playbook.steps.iter().find(|s| s.name == "time servers").expect("it is there");
     let root = machine();
-    std::fs::create_dir_all(root.path().join("usr/sbin")).expect("made");
-    std::fs::write(root.path().join("usr/sbin/chronyd"), "").expect("written");
-    let chronyd = root.path().join("usr/sbin/chronyd");
-    std::fs::set_permissions(chronyd, std::fs::Permissions::from_mode(0o755)).expect("set");
+    std::fs::create_dir_all(root.path().join("runs")).expect("made");
+    std::fs::write(root.path().join("runs/chrony"), "").expect("written");
     let run = |script: &str, servers: &str| {
         let script = render(script, &json!({ "time_servers": servers })).expect("rendered");
         really(&script, root.path())
@@ -290,4 +292,40 @@ fn time_servers_that_left_the_blueprint_leave_the_host_and_a_due_restart_is_seen
     assert_eq!(run(apply, "").0, Some(0));
     assert_eq!(run(&step.check, "").0, Some(0));
     assert!(!file.exists());
+
+    // Installed is not running, and what bp can not tell is left alone.
+    std::fs::rename(root.path().join("runs/chrony"), root.path().join("runs/openntpd"))
+        .expect("renamed");
+    let why = "bp can tell systemd-timesyncd and chrony their servers, not openntpd: without time_servers it stays as it is";
+    assert_eq!(run(&step.check, "a b"), (Some(1), why.to_owned()));
+    assert_eq!(run(apply, "a b"), (Some(1), why.to_owned()));
+    assert_eq!(run(&step.check, "").0, Some(0));
+    assert!(!file.exists());
+}
+
+#[test]
+fn a_package_that_is_only_a_name_is_said() {
+    let text = include_str!("../base.yml");
+    let playbook: Playbook = serde_saphyr::from_str(text).expect("a playbook");
+    let step = playbook.steps.iter().find(|s| s.name == "packages").expect("it is there");
+    let script = step.apply.as_ref().expect("an apply");
+    let script = render(script, &json!({ "packages": ["jq", "awk"] })).expect("rendered");
+    let root = machine();
+    let showpkg = "Package: awk\nVersions: \n\nReverse Depends: \n  base-files,awk\nDependencies: \nProvides: \n\
+                   Reverse Provides: \noriginal-awk 1:20220912-2 (= )\nmawk 1.3.4 (= )\ngawk 1:5.2.1 (= )\n";
+    let cache = format!(
+        "#!/bin/sh\ncase \"$*\" in 'madison jq') echo 'jq | 1.6 | here';; 'madison awk') ;; 'showpkg awk') printf '{}';; *) exit 9;; esac\n",
+        showpkg.replace('\n', "\\n")
+    );
+    for (name, text) in [
+        ("apt-cache", cache.as_str()),
+        ("dpkg", "#!/bin/sh\n"),
+        ("apt-get", "#!/bin/sh\ncase \"$*\" in *' update') ;; *) echo \"$*\"; exit 9;; esac\n"),
+    ] {
+        let path = root.path().join("bin").join(name);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("set");
+    }
+    let why = "awk is a virtual package: name one of gawk mawk original-awk";
+    assert_eq!(really(&script, root.path()), (Some(1), why.to_owned()));
 }
