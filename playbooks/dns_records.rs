@@ -97,7 +97,8 @@ async fn addresses(cx: &Cx) -> Result<Addresses, String> {
     Ok(known)
 }
 
-fn fixed(host: &Host) -> Option<IpAddr> {
+/// The address that the blueprint gives a host.
+pub(crate) fn fixed(host: &Host) -> Option<IpAddr> {
     match host.address {
         Some(Address::Ip(ip)) => Some(ip),
         _ => None,

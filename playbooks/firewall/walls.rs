@@ -1,6 +1,7 @@
 //! A host's wall as it should be: its doors, with the addresses of those who go through.
 
 use crate::cx::Cx;
+use crate::dns_records::fixed;
 use crate::firewall::doors::{Door, What, Who};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -54,7 +55,8 @@ impl Walls {
             let mut of_group = BTreeSet::new();
             for host in who.hosts(cx.lab()) {
                 let machine = cx.machine(&host.name).await?;
-                let address = machine.and_then(|m| m.address);
+                // A machine that is off keeps the address that the blueprint gives it.
+                let address = machine.and_then(|m| m.address).or(fixed(host));
                 let unknown = || format!("the address of {} is not known yet", host.name);
                 of_group.insert(address.ok_or_else(unknown)?);
             }
