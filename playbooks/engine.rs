@@ -17,7 +17,7 @@ use std::time::Duration;
 const DOCKER_REPOSITORY: &str = "https://download.docker.com/linux";
 
 /// Engines that restart take turns, so that managers keep their quorum.
-const RESTART: &str = "engine restart";
+pub(crate) const RESTART: &str = "engine restart";
 
 /// The steps of the phase, and remarks on playbooks that stand in for bp's own.
 ///
@@ -145,7 +145,7 @@ fn configured(host: &str, wanted: Map<String, Value>) -> Step {
 }
 
 /// After a restart the next engine's turn comes when this one is a reachable node again.
-async fn wait_for_node(cx: &Cx, host: &str) -> Result<(), Trouble> {
+pub(crate) async fn wait_for_node(cx: &Cx, host: &str) -> Result<(), Trouble> {
     let script = "command -v docker >/dev/null || exit 0
 for i in $(seq 100); do
 s=$(docker info --format '{{.Swarm.LocalNodeState}} {{.Swarm.ControlAvailable}}' 2>/dev/null) || { sleep 1; continue; }

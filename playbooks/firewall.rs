@@ -15,7 +15,9 @@ pub(crate) mod walls;
 use crate::compose::{self, Compose};
 use crate::cx::Cx;
 use crate::destroy::Leftover;
+use crate::engine;
 use crate::limits;
+use crate::runbook::APT;
 use crate::step::{Check, Failure, Step, Trouble};
 use crate::view::Table;
 use asked::{Asked, Backend, FIREWALLD_RUNS, UFW_IS_ON};
@@ -60,8 +62,8 @@ fn program(host: &Host, backend: FirewallBackend) -> Step {
         .apply_shell(install(package))
 }
 
-/// Installs a package of Debian's; whoever holds apt's lock is waited for. firewalld would start at
-/// once, and close what nobody opened yet.
+/// Installs a package of Debian's, and removes none for it: what keeps walls in another way is the
+/// operator's. firewalld would start at once, and close what nobody opened yet.
 fn install(package: &str) -> String {
     let (packages, before, after) = match package {
         "firewalld" => (
@@ -73,13 +75,10 @@ fn install(package: &str) -> String {
     };
     format!(
         "set -eu\n\
-         command -v apt-get >/dev/null || {{ echo 'there is no apt-get here: bp knows Debian and what is made of it' >&2; exit 1; }}\n\
-         export DEBIAN_FRONTEND=noninteractive LC_ALL=C\n\
-         apt='apt-get -q -y -o Acquire::Retries=3 -o DPkg::Lock::Timeout=600 -o Dpkg::Options::=--force-confold'\n\
-         # What a cut-off run left half done is ended.\n\
-         dpkg --force-confold --configure -a || :\n\
+         {APT}\
          {before}\n\
-         if ! $apt install --no-install-recommends {packages}; then $apt update; $apt install --no-install-recommends {packages}; fi\n\
+         patiently $apt install --fix-broken --no-remove --no-install-recommends || echo \"$said\" >&2\n\
+         patiently $apt install --no-remove --no-install-recommends {packages} || {{ echo \"$said\" >&2; exit 1; }}\n\
          {after}"
     )
 }
@@ -88,35 +87,45 @@ fn install(package: &str) -> String {
 fn closed(host: &Host, backend: FirewallBackend, doors: Vec<Door>) -> Step {
     let name = host.name.clone();
     let (checked, applied) = ((name.clone(), doors.clone()), (name, doors));
-    Step::host(
+    let mut step = Step::host(
         &host.name,
         "doors",
         "what nobody needs is closed, what roles and stacks need is open",
-    )
-    .within(CHANGE)
-    .check(move |cx| {
-        let (host, doors) = checked.clone();
-        async move { check(&cx, &host, backend, &doors).await }
-    })
-    .apply(move |cx| {
-        let (host, doors) = applied.clone();
-        async move {
-            let walls = Walls::of(&cx, &doors).await.map_err(Failure::new)?;
-            let asked = Asked::of(&cx, &host).await?;
-            let by = asked.backend(backend)?;
-            let change = match by {
-                Backend::Nftables => nftables::change(&walls),
-                Backend::Ufw => ufw::change(&walls, &asked),
-                Backend::Firewalld => firewalld::change(&walls, &asked),
-            };
-            guarded(&cx, &host, &change).await?;
-            // What bp made before another firewall was chosen would close what that one opens.
-            if by != Backend::Nftables && nftables::is_there(&asked) {
-                guarded(&cx, &host, &nftables::removal(&cx.lab().name)).await?;
+    );
+    // Where firewalld starts, engines start again.
+    if backend == FirewallBackend::Firewalld {
+        step = step.alone(engine::RESTART);
+    }
+    step.within(CHANGE)
+        .check(move |cx| {
+            let (host, doors) = checked.clone();
+            async move { check(&cx, &host, backend, &doors).await }
+        })
+        .apply(move |cx| {
+            let (host, doors) = applied.clone();
+            async move {
+                let walls = Walls::of(&cx, &doors).await.map_err(Failure::new)?;
+                let asked = Asked::of(&cx, &host).await?;
+                let by = asked.backend(backend)?;
+                if let Some(failure) = in_the_way(by, &walls, &asked) {
+                    return Err(failure.into());
+                }
+                let change = match by {
+                    Backend::Nftables => nftables::change(&walls),
+                    Backend::Ufw => ufw::change(&walls, &asked),
+                    Backend::Firewalld => firewalld::change(&walls, &asked),
+                };
+                guarded(&cx, &host, &change).await?;
+                if by == Backend::Firewalld {
+                    engine::wait_for_node(&cx, &host).await?;
+                }
+                // What bp made before another firewall was chosen would close what that one opens.
+                if by != Backend::Nftables && nftables::is_there(&asked) {
+                    guarded(&cx, &host, &nftables::removal(&cx.lab().name)).await?;
+                }
+                Ok(())
             }
-            Ok(())
-        }
-    })
+        })
 }
 
 async fn check(cx: &Cx, host: &str, backend: FirewallBackend, doors: &[Door]) -> Check {
@@ -129,14 +138,27 @@ async fn check(cx: &Cx, host: &str, backend: FirewallBackend, doors: &[Door]) ->
         Err(Trouble::Session(error)) => return cx.unanswered(host, error).await,
         Err(trouble) => return trouble.into(),
     };
-    let mut words = match asked.backend(backend) {
-        Ok(backend) => differences(backend, &walls, &asked),
+    let backend = match asked.backend(backend) {
+        Ok(backend) => backend,
         Err(failure) => return Check::Failed(failure),
     };
+    if let Some(failure) = in_the_way(backend, &walls, &asked) {
+        return Check::Failed(failure);
+    }
+    let mut words = differences(backend, &walls, &asked);
     if asked.has("armed") {
         words.push("a change was not confirmed and is about to undo itself".to_owned());
     }
     Check::when(words.is_empty(), words.join(", "))
+}
+
+/// What of others' keeps closed what the lab opens: bp does not touch it.
+fn in_the_way(backend: Backend, walls: &Walls, asked: &Asked) -> Option<Failure> {
+    match backend {
+        Backend::Nftables => nftables::in_the_way(&walls.lab, asked),
+        Backend::Ufw => ufw::in_the_way(walls, asked),
+        Backend::Firewalld => None,
+    }
 }
 
 fn differences(backend: Backend, walls: &Walls, asked: &Asked) -> Vec<String> {

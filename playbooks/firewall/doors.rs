@@ -1,7 +1,7 @@
 //! Which doors a host's wall needs, for whom, and why: out of the blueprint alone.
 
 use crate::compose::Compose;
-use crate::firewall::published::{Published, published};
+use crate::firewall::published::{Published, encrypts, published};
 use blueprints::{Host, Lab, Port, Protocol, Role};
 use std::fmt;
 
@@ -57,6 +57,16 @@ impl What {
         let (first, last) = ports.split_once(['-', ':']).unwrap_or((ports, ports));
         let (first, last) = (first.parse().ok()?, last.parse().ok()?);
         Some(Self::Port(Port { first, last, protocol }))
+    }
+
+    /// Whether both have something in common.
+    pub fn meets(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Port(a), Self::Port(b)) => {
+                a.protocol == b.protocol && a.first <= b.last && b.first <= a.last
+            }
+            _ => self == other,
+        }
     }
 
     /// Its protocol, and its ports with this between the first and the last.
@@ -134,7 +144,7 @@ pub fn doors(lab: &Lab, stacks: &[Compose], host: &Host) -> Vec<Door> {
         doors.port(GOSSIP, GOSSIP, Protocol::Tcp, Who::Nodes, "swarm gossip");
         doors.port(GOSSIP, GOSSIP, Protocol::Udp, Who::Nodes, "swarm gossip");
         doors.port(VXLAN, VXLAN, Protocol::Udp, Who::Nodes, "overlay networks");
-        if lab.swarm.networks.iter().any(|n| n.encrypted) {
+        if lab.swarm.networks.iter().any(|n| n.encrypted) || stacks.iter().any(encrypts) {
             doors.add(What::Esp, Who::Nodes, "encrypted overlay networks");
         }
     }
@@ -158,6 +168,7 @@ impl Doors {
             return;
         }
         let plain = |c: char| if c.is_ascii_alphanumeric() || " -,".contains(c) { c } else { '-' };
-        self.0.push(Door { what, from, why: why.chars().map(plain).collect() });
+        // nft takes comments of at most 128 bytes.
+        self.0.push(Door { what, from, why: why.chars().take(100).map(plain).collect() });
     }
 }

@@ -14,10 +14,18 @@ use std::collections::BTreeSet;
 /// a second to start.
 const LIVE: &str = "busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 org.fedoraproject.FirewallD1.zone getRichRules s ''";
 
+/// A marker that firewalld did not run before bp started it.
+const STARTED: &str = "/etc/bp/firewalld";
+
+/// A firewalld that starts or ends flushes what was there: an engine that runs and does not make its
+/// rules again is started again.
+const DOCKER: &str = "if systemctl is-active -q docker && ! iptables -S DOCKER-USER >/dev/null 2>&1; then systemctl restart docker; fi";
+
 /// The part of the question that is about firewalld.
 pub fn question() -> String {
     format!(
-        "if [ -e /etc/firewalld/firewalld.conf ]; then\n\
+        "[ ! -e {STARTED} ] || echo @firewalld-by-bp\n\
+         if [ -e /etc/firewalld/firewalld.conf ]; then\n\
          z=$(sed -n 's/^DefaultZone=//p' /etc/firewalld/firewalld.conf)\n\
          echo @firewalld-zone; cat /etc/firewalld/zones/$z.xml 2>/dev/null || cat /usr/lib/firewalld/zones/$z.xml\n\
          if {FIREWALLD_RUNS}; then echo @firewalld-live; {LIVE}; fi\n\
@@ -34,7 +42,7 @@ fn priority(lab: &str) -> String {
 
 /// Whether anything of bp's own is there.
 pub fn is_there(lab: &str, asked: &Asked) -> bool {
-    !kept(lab, asked).is_empty() || !live(lab, asked).is_empty()
+    asked.has("firewalld-by-bp") || !kept(lab, asked).is_empty() || !live(lab, asked).is_empty()
 }
 
 /// Why the host's wall is not the wanted one, in words; nothing where it is.
@@ -63,8 +71,7 @@ pub fn open(walls: &Walls, asked: &Asked) -> Vec<Open> {
 }
 
 /// The rules that are missing added, those of bp's own that nobody wants removed: in the running
-/// firewall, and then in its files. A firewalld that starts flushes what was there: an engine that
-/// runs and does not make its rules again is started again.
+/// firewall, and then in its files.
 pub fn change(walls: &Walls, asked: &Asked) -> Change {
     let content = content(&walls.lab, &walls.rules(), asked);
     let zone = "z=$(firewall-cmd --get-default-zone)\n\
@@ -75,28 +82,47 @@ pub fn change(walls: &Walls, asked: &Asked) -> Change {
         load: format!(
             "{FIREWALLD_RUNS} || {{ systemctl unmask firewalld 2>/dev/null || :; systemctl start firewalld; }}\n\
              {zone}\n{}\n{}",
-            cmd("+", "--add-rich-rule", ""),
-            cmd("-", "--remove-rich-rule", "")
+            cmd("+", "--add-rich-rule", LIVELY),
+            cmd("-", "--remove-rich-rule", LIVELY)
         ),
         keep: format!(
-            "{}\n{}\nsystemctl enable -q firewalld\n\
-             if [ ! -e before/ran ] && systemctl is-active -q docker && ! iptables -S DOCKER-USER >/dev/null 2>&1; then systemctl restart docker; fi",
-            cmd("k+", "--add-rich-rule", "--permanent"),
-            cmd("k-", "--remove-rich-rule", "--permanent")
+            "mkdir -p /etc/bp; [ -e before/ran ] || : >{STARTED}\n{}\n{}\n\
+             systemctl enable -q firewalld\n[ -e before/ran ] || {{ {DOCKER}; }}",
+            cmd("k+", "--add-rich-rule", KEEPING),
+            cmd("k-", "--remove-rich-rule", KEEPING)
         ),
         ..around(&walls.lab)
     }
 }
 
-/// The lab's rules removed. firewalld itself stays.
+/// The lab's rules removed; firewalld itself ends where bp started it, as it would close the doors
+/// that are open without it.
 pub fn removal(lab: &str, asked: &Asked) -> Change {
+    let by_bp = asked.has("firewalld-by-bp");
+    let (load, after) = match by_bp {
+        true => (
+            "systemctl stop firewalld".to_owned(),
+            format!("systemctl disable -q firewalld\n{DOCKER}\n"),
+        ),
+        false => (cmd("-", "--remove-rich-rule", LIVELY), String::new()),
+    };
     Change {
         content: content(lab, &BTreeSet::new(), asked),
-        load: cmd("-", "--remove-rich-rule", ""),
-        keep: cmd("k-", "--remove-rich-rule", "--permanent"),
+        load,
+        keep: format!(
+            "keeping='firewall-cmd -q --permanent'; {{ {FIREWALLD_RUNS}; }} || keeping='firewall-offline-cmd -q'\n\
+             {}\n{after}rm -f {STARTED}; rmdir /etc/bp 2>/dev/null || :",
+            cmd("k-", "--remove-rich-rule", "$keeping")
+        ),
         ..around(lab)
     }
 }
+
+/// Changes the running firewall alone.
+const LIVELY: &str = "firewall-cmd -q";
+
+/// Changes what comes back at a boot alone.
+const KEEPING: &str = "firewall-cmd -q --permanent";
 
 /// What is the same of every change: the lab's rules as they run are saved, and put back.
 fn around(lab: &str) -> Change {
@@ -108,21 +134,23 @@ fn around(lab: &str) -> Change {
         save: format!("if {FIREWALLD_RUNS}; then : >ran; {own}; fi >wanted"),
         restore: format!(
             "if [ -e ran ]; then\n\
+             {FIREWALLD_RUNS} || systemctl start firewalld\n\
              {own} >../now\n\
              {{ grep -vxFf wanted ../now | sed 's/^/-/'; sed 's/^/+/' wanted; }} >../wanted; cd ..\n{}\n{}\n\
-             else systemctl stop firewalld; fi",
-            cmd("+", "--add-rich-rule", ""),
-            cmd("-", "--remove-rich-rule", "")
+             else systemctl stop firewalld; fi\n{DOCKER}",
+            cmd("+", "--add-rich-rule", LIVELY),
+            cmd("-", "--remove-rich-rule", LIVELY)
         ),
         ..Change::default()
     }
 }
 
-/// A call with all rules of the file `wanted` that begin like this; none where there are none.
-fn cmd(begins: &str, option: &str, how: &str) -> String {
+/// A call of this program with all rules of the file `wanted` that begin like this; none where
+/// there are none.
+fn cmd(begins: &str, option: &str, program: &str) -> String {
     format!(
         "set --; while read -r l; do case $l in '{begins}rule '*) set -- \"$@\" \"{option}=${{l#{begins}}}\";; esac; done <wanted\n\
-         [ $# = 0 ] || firewall-cmd -q {how} \"$@\""
+         [ $# = 0 ] || {program} \"$@\""
     )
 }
 

@@ -11,25 +11,38 @@ use providers::{Cmd, SessionError, Stdin};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// How long a change stands that nobody confirmed.
+/// How long a change stands that nobody confirmed, once it is made.
 const REVERT: Duration = Duration::from_secs(60);
 
 /// How long it is tried to confirm one. Two logins on a busy machine; less than [`REVERT`], so that
 /// the two do not race.
 const CONFIRM: Duration = Duration::from_secs(40);
 
+/// Making a change. A revert that is due waits for it, so it has an end of its own on the host.
+const LOAD: Duration = Duration::from_secs(180);
+
 /// Getting ready and making a change: ufw takes a second for each rule on an emulated machine.
-const ARMING: Duration = Duration::from_secs(300);
+const ARMING: Duration = Duration::from_secs(420);
 
 /// The exit status of a confirmation that comes too late.
 const TOO_LATE: i32 = 75;
 
-/// A marker that is there while a revert is armed.
+/// A marker that is there while a revert is armed. It says when that is due, by the host's uptime.
 pub const ARMED: &str = "/run/bp-firewall/armed";
 
 /// Who changes the walls, reverts or confirms holds this: they never overlap. What they start
 /// outlives them, and so is not given the lock.
 const ALONE: &str = "exec 9>>/run/bp-firewall.lock; flock -w 60 9 || { echo 'another change of the walls is at work' >&2; exit 1; }";
+
+/// What every timer runs. It waits as long as it takes for whoever is at work, and for the time
+/// that is due now, which may be that of a later change; what is disarmed it leaves alone.
+const REVERTS: &str = "set -eu
+exec 9>>/run/bp-firewall.lock; cd /run/bp-firewall
+while flock 9; [ -e armed ] || exit 0; left=$(($(cat armed) - $(cut -d. -f1 /proc/uptime))); [ $left -gt 0 ]; do
+flock -u 9; sleep $left 9>&-; done
+(cd before; sh -eu ../restore) 9>&-
+rm -f armed
+";
 
 /// A change of a host's walls, as shell. All of it runs in `/run/bp-firewall`, saving and restoring
 /// in `before` there.
@@ -50,30 +63,32 @@ pub struct Change {
 }
 
 /// The command that arms the revert and makes the change. What was saved stays where an earlier
-/// change was never confirmed: it is still what to go back to.
+/// change was never confirmed: it is still what to go back to. The timer is there before anything
+/// changes; the time is counted anew when the change is made, however long that took.
 fn arm(change: &Change) -> Cmd {
     let script = format!(
         "set -eu; umask 077\n{ALONE}\n\
          mkdir -p /run/bp-firewall; cd /run/bp-firewall\n\
          if [ ! -e armed ]; then rm -rf before confirmed; mkdir before; (cd before\n{save}\n); fi\n\
          cat >wanted\n{prepare}\n\
-         cat >revert <<'REVERT'\n\
-         set -eu\n{ALONE}\n\
-         cd /run/bp-firewall; [ -e armed ] || exit 0\n\
-         (cd before\n{restore}\n) 9>&-\n\
-         rm -f armed\n\
-         REVERT\n\
-         systemctl stop bp-firewall-revert.timer 2>/dev/null || :\n\
-         : >armed\n\
-         systemd-run --quiet --collect --unit=bp-firewall-revert --on-active={seconds} --timer-property=AccuracySec=1s \
+         cat >load <<'LOAD'\n{load}\nLOAD\n\
+         cat >restore.new <<'RESTORE'\n{restore}\nRESTORE\n\
+         cat >revert.new <<'REVERT'\n{REVERTS}REVERT\n\
+         mv -f restore.new restore; mv -f revert.new revert\n\
+         systemd-run --quiet --collect --unit=bp-firewall-revert-$$ --on-active={seconds} --timer-property=AccuracySec=1s \
          /bin/sh /run/bp-firewall/revert 9>&-\n\
-         r=0; (\n{load}\n) 9>&- || r=$?\n\
-         [ $r = 0 ] || {{ exec 9>&-; sh revert; systemctl stop bp-firewall-revert.timer 2>/dev/null || :; exit $r; }}",
+         due() {{ echo $(($(cut -d. -f1 /proc/uptime) + $1)) >armed; }}\n\
+         due {seconds}\n\
+         r=0; timeout -k 10 {within} sh -eu load 9>&- || r=$?\n\
+         [ $r != 124 ] || echo 'the change did not end within {within} s' >&2\n\
+         [ $r = 0 ] || {{ due 0; exec 9>&-; sh revert; exit $r; }}\n\
+         due {seconds}",
         save = change.save,
         prepare = change.prepare,
         restore = change.restore,
         load = change.load,
         seconds = REVERT.as_secs(),
+        within = LOAD.as_secs(),
     );
     Cmd::new(script).stdin(Stdin::Bytes(change.content.clone().into_bytes())).within(ARMING)
 }
@@ -84,8 +99,7 @@ fn confirm(change: &Change) -> Cmd {
         "set -eu; umask 077\n{ALONE}\n\
          cd /run/bp-firewall\n\
          if [ -e armed ]; then mv armed confirmed; fi\n\
-         [ -e confirmed ] || exit {TOO_LATE}\n\
-         systemctl stop bp-firewall-revert.timer 2>/dev/null || :\n{keep}",
+         [ -e confirmed ] || exit {TOO_LATE}\n{keep}",
         keep = change.keep,
     ))
     .within(Duration::from_secs(120))
@@ -115,25 +129,39 @@ pub async fn guarded(cx: &Cx, host: &str, change: &Change) -> Result<(), Trouble
         }
         sleep(Duration::from_secs(1).min(until.saturating_duration_since(Instant::now()))).await;
     }
-    Err(locked_out(cx, host, &last).await.into())
+    locked_out(cx, host, change, &last).await
 }
 
-/// Waits until the change has undone itself, and says what happened.
-async fn locked_out(cx: &Cx, host: &str, last: &SessionError) -> Failure {
+/// Waits until the change has undone itself, and says what happened. A confirmation whose answer
+/// was lost has disarmed the revert just as well: then what is left of it is done.
+async fn locked_out(
+    cx: &Cx,
+    host: &str,
+    change: &Change,
+    last: &SessionError,
+) -> Result<(), Trouble> {
     let until = Instant::now() + REVERT + CONFIRM;
     let mut end = "it undoes itself, but the host does not answer since".to_owned();
     while Instant::now() < until {
         let cx = cx.fresh();
-        let cmd = Cmd::new(format!("[ ! -e {ARMED} ]"));
+        let cmd = Cmd::new(format!(
+            "if [ -e {ARMED} ]; then echo armed; elif [ -e /run/bp-firewall/confirmed ]; then echo confirmed; else echo undone; fi"
+        ));
         let asked = tokio::time::timeout_at(until, cx.run(host, &cmd)).await;
-        if asked.is_ok_and(|answer| answer.is_ok_and(|output| output.ok())) {
-            end = "it has undone itself".to_owned();
-            break;
+        match asked {
+            Ok(Ok(output)) if output.out().trim() == "confirmed" => {
+                return cx.ok(host, confirm(change)).await.map(drop);
+            }
+            Ok(Ok(output)) if output.out().trim() == "undone" => {
+                end = "it has undone itself".to_owned();
+                break;
+            }
+            _ => {}
         }
         sleep(limits::POLL_SLOWEST).await;
     }
     let port = cx.lab().host(host).map_or(22, |h| h.ssh.port);
-    Failure::new(format!(
+    let failure = Failure::new(format!(
         "with the new walls nobody could log in within {}: {last}\n\
          the change undoes itself after {}: {end}",
         limits::seconds(CONFIRM),
@@ -141,5 +169,6 @@ async fn locked_out(cx: &Cx, host: &str, last: &SessionError) -> Failure {
     ))
     .hint(format!(
         "does sshd there listen on {port}/tcp? where a port is forwarded, its own port is a door that `ports` of the host has to name"
-    ))
+    ));
+    Err(failure.into())
 }

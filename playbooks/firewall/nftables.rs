@@ -7,18 +7,30 @@ use crate::firewall::asked::Asked;
 use crate::firewall::doors::Who;
 use crate::firewall::guard::Change;
 use crate::firewall::walls::{Open, Walls, off_and_missing};
+use crate::step::Failure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 /// The rules as they come back at boot. Not Debian's /etc/nftables.conf: that one begins with
 /// `flush ruleset`, and so ends Docker's rules whenever it is loaded.
-pub const FILE: &str = "/etc/bp/firewall.nft";
-const UNIT: &str = "/etc/systemd/system/bp-firewall.service";
-const WANTED_BY: &str = "/etc/systemd/system/sysinit.target.wants/bp-firewall.service";
+fn kept(lab: &str) -> String {
+    format!("/etc/bp/firewall-{lab}.nft")
+}
+
+fn unit(lab: &str) -> String {
+    format!("/etc/systemd/system/bp-firewall-{lab}.service")
+}
+
+fn wanted_by(lab: &str) -> String {
+    format!("/etc/systemd/system/sysinit.target.wants/bp-firewall-{lab}.service")
+}
 
 /// Loads the file before any network is up; and again where Debian's own unit, whose file flushes
 /// every table, was loaded again.
-const SERVICE: &str = "[Unit]
+fn service(lab: &str) -> String {
+    let file = kept(lab);
+    format!(
+        "[Unit]
 Description=The walls of a lab of bp
 DefaultDependencies=no
 After=local-fs.target nftables.service
@@ -31,12 +43,14 @@ ReloadPropagatedFrom=nftables.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f /etc/bp/firewall.nft
-ExecReload=/usr/sbin/nft -f /etc/bp/firewall.nft
+ExecStart=/usr/sbin/nft -f {file}
+ExecReload=/usr/sbin/nft -f {file}
 
 [Install]
 WantedBy=sysinit.target
-";
+"
+    )
+}
 
 /// What every wall lets through besides its doors, as nft lists it.
 const ALWAYS: [&str; 6] = [
@@ -62,12 +76,40 @@ pub fn question(lab: &str) -> String {
         "if command -v nft >/dev/null; then\n\
          echo @nft\n\
          echo @table; nft -s list table inet {} 2>/dev/null\n\
-         echo @file; cat {FILE} 2>/dev/null\n\
-         echo @unit; cat {UNIT} 2>/dev/null\n\
-         [ ! -L {WANTED_BY} ] || echo @enabled\n\
+         echo @chains; nft list chains 2>/dev/null\n\
+         echo @file; cat {} 2>/dev/null\n\
+         echo @unit; cat {} 2>/dev/null\n\
+         [ ! -L {} ] || echo @enabled\n\
          fi",
-        table(lab)
+        table(lab),
+        kept(lab),
+        unit(lab),
+        wanted_by(lab)
     )
+}
+
+/// Another table that drops what comes in, and what the operator can do: what one of them lets in
+/// the other still drops.
+pub fn in_the_way(lab: &str, asked: &Asked) -> Option<Failure> {
+    let own = format!("inet {}", table(lab));
+    let mut inside = "";
+    for line in asked.part("chains").iter().map(|l| l.trim()) {
+        if let Some(name) = line.strip_prefix("table ") {
+            inside = name.trim_end_matches(" {");
+        } else if inside != own && line.contains(" hook input ") && line.contains("policy drop") {
+            let failure =
+                Failure::new(format!("another table of nftables, {inside}, drops what comes in"));
+            return Some(failure.hint(match inside.strip_prefix("inet bp_") {
+                Some(other) => format!(
+                    "it is bp's, of a lab {}: `bp destroy` of that one, or, where its blueprint is gone, \
+                     `nft delete table {inside}` there and its files in /etc/bp and /etc/systemd/system",
+                    other.replace('_', "-")
+                ),
+                None => format!("`nft delete table {inside}` there, and no file that loads it, or `backend: none`"),
+            }));
+        }
+    }
+    None
 }
 
 /// Whether anything of bp's own is there.
@@ -107,7 +149,8 @@ pub fn differences(walls: &Walls, asked: &Asked) -> Vec<String> {
     }
     if words.is_empty() {
         let kept = asked.part("file").join("\n") + "\n" == file(walls);
-        let unit = asked.part("unit").join("\n") + "\n" == SERVICE && asked.has("enabled");
+        let service = service(&walls.lab);
+        let unit = asked.part("unit").join("\n") + "\n" == service && asked.has("enabled");
         if !kept || !unit {
             words.push("the walls would not come back like this at a boot".to_owned());
         }
@@ -122,15 +165,18 @@ pub fn open(asked: &Asked) -> Vec<Open> {
 
 /// The whole table replaced.
 pub fn change(walls: &Walls) -> Change {
+    let lab = &walls.lab;
+    let (kept, unit, wanted_by) = (kept(lab), unit(lab), wanted_by(lab));
     let keep = format!(
-        "mkdir -p /etc/bp; cp wanted {FILE}.new; chmod 644 {FILE}.new; mv -f {FILE}.new {FILE}\n\
-         cat >{UNIT}.new <<'END'\n{SERVICE}END\n\
-         chmod 644 {UNIT}.new; mv -f {UNIT}.new {UNIT}\n\
-         mkdir -p {dir}; ln -sfn ../bp-firewall.service {WANTED_BY}\n\
-         if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl restart bp-firewall; fi",
-        dir = WANTED_BY.rsplit_once('/').map_or("", |(dir, _)| dir),
+        "mkdir -p /etc/bp; cp wanted {kept}.new; chmod 644 {kept}.new; mv -f {kept}.new {kept}\n\
+         cat >{unit}.new <<'END'\n{service}END\n\
+         chmod 644 {unit}.new; mv -f {unit}.new {unit}\n\
+         mkdir -p {dir}; ln -sfn ../bp-firewall-{lab}.service {wanted_by}\n\
+         if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl restart bp-firewall-{lab}; fi",
+        service = service(lab),
+        dir = wanted_by.rsplit_once('/').map_or("", |(dir, _)| dir),
     );
-    Change { content: file(walls), load: "nft -f wanted".to_owned(), keep, ..around(&walls.lab) }
+    Change { content: file(walls), load: "nft -f wanted".to_owned(), keep, ..around(lab) }
 }
 
 /// The table and all that loads it taken away.
@@ -138,8 +184,11 @@ pub fn removal(lab: &str) -> Change {
     let table = table(lab);
     let load = format!("printf 'table inet {table}\\ndelete table inet {table}\\n' | nft -f -");
     let keep = format!(
-        "rm -f {WANTED_BY} {UNIT} {FILE}; rmdir /etc/bp 2>/dev/null || :\n\
-         if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl stop bp-firewall 2>/dev/null || :; fi"
+        "rm -f {} {} {}; rmdir /etc/bp 2>/dev/null || :\n\
+         if [ -d /run/systemd/system ]; then systemctl daemon-reload; systemctl stop bp-firewall-{lab} 2>/dev/null || :; fi",
+        wanted_by(lab),
+        unit(lab),
+        kept(lab)
     );
     Change { content: String::new(), load, keep, ..around(lab) }
 }

@@ -33,6 +33,14 @@ pub fn published(compose: &Compose) -> Vec<Published> {
     ports.collect()
 }
 
+/// Whether a network of the stack is encrypted: engines look whether the option is there, many of
+/// them not at what it says.
+pub fn encrypts(compose: &Compose) -> bool {
+    let document: Value = serde_json::from_str(&compose.text).unwrap_or_default();
+    let mut networks = document["networks"].as_object().into_iter().flat_map(|n| n.values());
+    networks.any(|network| network["driver_opts"].get("encrypted").is_some())
+}
+
 /// `80:8080`, `53:53/udp`, `3000-3005:3000-3005`; `8080` alone publishes a port of Docker's choice.
 fn short_form(text: &str) -> Option<Port> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));

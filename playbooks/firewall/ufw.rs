@@ -7,6 +7,7 @@ use crate::firewall::asked::{Asked, UFW_IS_ON};
 use crate::firewall::doors::What;
 use crate::firewall::guard::Change;
 use crate::firewall::walls::{Open, Rule, Walls};
+use crate::step::Failure;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
@@ -50,7 +51,7 @@ pub fn differences(walls: &Walls, asked: &Asked) -> Vec<String> {
         words.push("ufw lets in what no rule forbids".to_owned());
     }
     if words.is_empty() {
-        words = written.not_loaded(asked);
+        words = written.not_loaded(&walls.lab, asked);
     }
     words
 }
@@ -161,61 +162,82 @@ impl Written {
         };
         let denies = says("DEFAULT_INPUT_POLICY", &["drop", "reject"]);
         let v6 = says("IPV6", &["yes"]);
-        let tag: String = comment(lab).bytes().map(|b| format!("{b:02x}")).collect();
-        let tag = format!("comment={tag}");
-        let tuples: Vec<(Rule, bool, bool)> =
-            asked.part("ufw-file").iter().flat_map(|line| tuple(line, &tag)).collect();
+        let tag = tag(lab);
+        let lines = asked.part("ufw-file").iter();
+        let tuples: Vec<Tuple> =
+            lines.flat_map(|line| tuple(line, &tag)).filter(|t| t.opens).collect();
         // Everybody is two rules where IPv6 is ufw's too.
         let whole = |rule: &Rule, own: bool| {
-            let has =
-                |six: bool| tuples.iter().any(|(r, s, o)| r == rule && *s == six && (*o || !own));
+            let has = |six: bool| {
+                tuples.iter().any(|t| t.rule == *rule && t.six == six && (t.own || !own))
+            };
             match rule.from {
                 None if own => has(false) || has(true),
                 None => has(false) && (has(true) || !v6),
                 Some(address) => has(address.is_ipv6()),
             }
         };
-        let rules = |own: bool| tuples.iter().map(|t| t.0).filter(|r| whole(r, own)).collect();
+        let rules = |own: bool| tuples.iter().map(|t| t.rule).filter(|r| whole(r, own)).collect();
         Self { all: rules(false), own: rules(true), denies, v6 }
     }
 
-    /// What of the files is not in the kernel, in words.
-    fn not_loaded(&self, asked: &Asked) -> Vec<String> {
+    /// What of the lab's rules and of ufw's hooks is not in the kernel, in words. Other rules, which
+    /// the kernel lists in many more ways than ufw writes them, are the operator's.
+    fn not_loaded(&self, lab: &str, asked: &Asked) -> Vec<String> {
         let live: Vec<String> = asked.part("ufw-live").iter().map(|l| plain(l)).collect();
-        let file: Vec<String> = asked
-            .part("ufw-file")
-            .iter()
-            .filter(|l| {
-                l.starts_with("-A ufw-user-input ")
-                    || (self.v6 && l.starts_with("-A ufw6-user-input "))
-            })
-            .map(|l| plain(l))
-            .collect();
-        let mut hooks = vec!["-P INPUT DROP".to_owned(), "-A INPUT -j ufw-before-input".to_owned()];
+        let mut wanted =
+            vec!["-P INPUT DROP".to_owned(), "-A INPUT -j ufw-before-input".to_owned()];
         if self.v6 {
-            hooks.push("-A INPUT -j ufw6-before-input".to_owned());
+            wanted.push("-A INPUT -j ufw6-before-input".to_owned());
         }
-        let missing = hooks.iter().chain(&file).filter(|l| !live.contains(l));
-        let more = live
-            .iter()
-            .filter(|l| l.contains("-user-input ") && l.starts_with("-A ufw") && !file.contains(l));
-        missing
-            .map(|l| format!("`{l}` is not loaded"))
-            .chain(more.map(|l| format!("`{l}` is loaded, and not written")))
-            .collect()
+        let (tag, mut own) = (tag(lab), false);
+        for line in asked.part("ufw-file") {
+            if line.starts_with("### ") {
+                own = line.split(' ').any(|word| word == tag);
+            } else if own
+                && (line.starts_with("-A ufw-user-input ")
+                    || (self.v6 && line.starts_with("-A ufw6-user-input ")))
+            {
+                wanted.push(plain(line));
+            }
+        }
+        let missing = wanted.iter().filter(|l| !live.contains(l));
+        missing.map(|l| format!("`{l}` is not loaded")).collect()
     }
 }
 
-/// `### tuple ### allow tcp 2377 0.0.0.0/0 any 10.20.30.11 in comment=...`: the rules that it
-/// stands for, whether they are for IPv6, whether they are the lab's.
-fn tuple(line: &str, tag: &str) -> Vec<(Rule, bool, bool)> {
+/// How the lab's rules are marked in ufw's files.
+fn tag(lab: &str) -> String {
+    let hex: String = comment(lab).bytes().map(|b| format!("{b:02x}")).collect();
+    format!("comment={hex}")
+}
+
+/// A rule as ufw's files say it.
+struct Tuple {
+    rule: Rule,
+    /// Whether it is for IPv6.
+    six: bool,
+    /// Whether it is the lab's.
+    own: bool,
+    /// Whether it lets in, or shuts.
+    opens: bool,
+}
+
+/// `### tuple ### allow tcp 2377 0.0.0.0/0 any 10.20.30.11 in comment=...`, or one that shuts, such
+/// as `### tuple ### deny tcp 80 0.0.0.0/0 any 0.0.0.0/0 in`: the rules that it stands for.
+fn tuple(line: &str, tag: &str) -> Vec<Tuple> {
     let Some(rest) = line.strip_prefix("### tuple ### ") else { return Vec::new() };
     let words: Vec<&str> = rest.split(' ').collect();
     let [action, protocol, ports, to, "any", from, "in", end @ ..] = &words[..] else {
         return Vec::new();
     };
-    let opens = action.starts_with("allow") || action.starts_with("limit");
-    if !opens || !["0.0.0.0/0", "::/0"].contains(to) {
+    // `allow_log` and the like do the same, and say so.
+    let opens = match action.split('_').next() {
+        Some("allow" | "limit") => true,
+        Some("deny" | "reject") => false,
+        _ => return Vec::new(),
+    };
+    if !["0.0.0.0/0", "::/0"].contains(to) {
         return Vec::new();
     }
     let from: Option<IpAddr> = match *from {
@@ -227,7 +249,33 @@ fn tuple(line: &str, tag: &str) -> Vec<(Rule, bool, bool)> {
     };
     let protocols: &[&str] = if *protocol == "any" { &["tcp", "udp"] } else { &[protocol] };
     let whats = protocols.iter().filter_map(|p| What::read(p, ports));
-    whats.map(|what| (Rule { what, from }, to.contains(':'), end.contains(&tag))).collect()
+    let (six, own) = (to.contains(':'), end.contains(&tag));
+    whats.map(|what| Tuple { rule: Rule { what, from }, six, own, opens }).collect()
+}
+
+/// What of the wanted doors an earlier rule shuts, and what the operator can do. ufw takes the
+/// first rule that fits, and bp's come last.
+pub fn in_the_way(walls: &Walls, asked: &Asked) -> Option<Failure> {
+    let tag = tag(&walls.lab);
+    let tuples: Vec<Tuple> =
+        asked.part("ufw-file").iter().flat_map(|line| tuple(line, &tag)).collect();
+    walls.rules().into_iter().find_map(|wanted| {
+        let shuts = |t: &Tuple| {
+            let from = t.rule.from.is_none() || t.rule.from == wanted.from;
+            !t.opens && from && t.rule.what.meets(wanted.what)
+        };
+        let first = |six: bool| {
+            let family = || tuples.iter().filter(move |t| t.six == six);
+            family().find(|t| shuts(t) || (t.opens && t.rule == wanted)).filter(|t| shuts(t))
+        };
+        let shut = first(false).or(first(true))?;
+        let (what, words) = (wanted.what, words(&shut.rule));
+        let failure = Failure::new(format!("a rule of ufw shuts {what}, which has to be open"));
+        Some(
+            failure
+                .hint(format!("`ufw delete deny {words}` there, or `ufw delete reject {words}`")),
+        )
+    })
 }
 
 /// A rule as both ufw's files and the kernel's listing have it, its words in one order.

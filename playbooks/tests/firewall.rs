@@ -81,6 +81,22 @@ fn the_doors_of_each_host() {
     assert_eq!(of("alone"), all(&[&["2222/tcp anyone: ssh"], &open]));
 }
 
+#[test]
+fn networks_that_a_stack_encrypts_need_a_door_and_long_names_fit() {
+    let text = WALLED.replace("swarm: { networks: [{ name: back, encrypted: true }] }", "");
+    let long = "w".repeat(120);
+    let shop = String::from_utf8_lossy(SHOP).replace("  web:", &format!("  {long}:"));
+    let esp = |shop: &str| {
+        let bench = Bench::with(&text, &[("shop.yml", shop.as_bytes())]);
+        let stacks = compose::all(&bench.lab, bench.dir.path()).expect("compose files");
+        let doors = doors(&bench.lab, &stacks, bench.lab.host("node1").expect("a host"));
+        assert!(doors.iter().all(|d| d.why.len() <= 100), "{doors:?}");
+        doors.iter().any(|d| d.what.to_string() == "esp")
+    };
+    assert!(!esp(&(shop.clone() + "networks: { own: { driver_opts: { other: '' } } }\n")));
+    assert!(esp(&(shop + "networks: { own: { driver_opts: { encrypted: '' } } }\n")));
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_walls_where_the_blueprint_has_none() {
     for firewall in ["", "firewall: { backend: none, open: [80/tcp] }"] {
@@ -249,6 +265,15 @@ async fn a_lost_answer_of_the_confirmation_is_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_of_the_confirmation_that_are_all_lost_are_no_lock_out() {
+    let bench = bench();
+    bench.site.fault("node1", CONFIRM, 40, Fault::LostAfter);
+    let ran = bench.up().await;
+    assert_eq!(ran.sums().failed, Some(0), "{}", ran.failures());
+    bench.site.guest("node1", |g: &mut Guest| assert!(g.wall.armed.is_none() && g.wall.kept.2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_walls_at_work_are_an_error() {
     let bench = bench();
     bench.site.guest("node1", |g: &mut Guest| g.wall.others = (true, true));
@@ -261,6 +286,33 @@ async fn two_walls_at_work_are_an_error() {
          hint: `ufw disable` there, or `systemctl disable --now firewalld` there"
     );
     assert_eq!(ran.failures(), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_table_that_drops_is_an_error() {
+    let bench = bench();
+    for (table, hint) in [
+        (
+            "inet filter",
+            "`nft delete table inet filter` there, and no file that loads it, or `backend: none`",
+        ),
+        (
+            "inet bp_old_one",
+            "it is bp's, of a lab old-one: `bp destroy` of that one, or, where its blueprint is gone, \
+             `nft delete table inet bp_old_one` there and its files in /etc/bp and /etc/systemd/system",
+        ),
+    ] {
+        bench.site.guest("node1", |g: &mut Guest| {
+            g.wall.nft = true;
+            g.wall.other = format!(
+                "table {table} {{\n\tchain input {{\n\t\ttype filter hook input priority filter; policy drop;\n\t}}\n}}\n"
+            );
+        });
+        let expected = format!(
+            "firewall / doors / node1: another table of nftables, {table}, drops what comes in\nhint: {hint}"
+        );
+        assert_eq!(bench.up().await.failures(), expected);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,8 @@ fn walls() -> Walls {
     }
 }
 
-/// ufw 0.36, its rules made with its command; one is the operator's.
+/// ufw 0.36, its rules made with its command: `allow 25`, `limit 22`, `allow OpenSSH` and
+/// `reject 23/tcp` are the operator's.
 const UFW: &str = r#"@ufw
 @ufw-file
 ### RULES ###
@@ -36,7 +37,15 @@ const UFW: &str = r#"@ufw
 -A ufw-user-input -p udp --dport 25 -j ACCEPT
 
 ### tuple ### limit tcp 22 0.0.0.0/0 any 0.0.0.0/0 in comment=6d696e65
--A ufw-user-input -p tcp --dport 22 -j ACCEPT
+-A ufw-user-input -p tcp --dport 22 -m conntrack --ctstate NEW -m recent --set
+-A ufw-user-input -p tcp --dport 22 -m conntrack --ctstate NEW -m recent --update --seconds 30 --hitcount 6 -j ufw-user-limit
+-A ufw-user-input -p tcp --dport 22 -j ufw-user-limit-accept
+
+### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in
+-A ufw-user-input -p tcp --dport 22 -j ACCEPT -m comment --comment 'dapp_OpenSSH'
+
+### tuple ### reject tcp 23 0.0.0.0/0 any 0.0.0.0/0 in
+-A ufw-user-input -p tcp --dport 23 -j REJECT --reject-with tcp-reset
 
 ### tuple ### allow udp 5000:5001 0.0.0.0/0 any 0.0.0.0/0 in comment=6270206c6162
 -A ufw-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
@@ -55,7 +64,15 @@ const UFW: &str = r#"@ufw
 -A ufw6-user-input -p udp --dport 25 -j ACCEPT
 
 ### tuple ### limit tcp 22 ::/0 any ::/0 in comment=6d696e65
--A ufw6-user-input -p tcp --dport 22 -j ACCEPT
+-A ufw6-user-input -p tcp --dport 22 -m conntrack --ctstate NEW -m recent --set
+-A ufw6-user-input -p tcp --dport 22 -m conntrack --ctstate NEW -m recent --update --seconds 30 --hitcount 6 -j ufw6-user-limit
+-A ufw6-user-input -p tcp --dport 22 -j ufw6-user-limit-accept
+
+### tuple ### allow tcp 22 ::/0 any ::/0 OpenSSH - in
+-A ufw6-user-input -p tcp --dport 22 -j ACCEPT -m comment --comment 'dapp_OpenSSH'
+
+### tuple ### reject tcp 23 ::/0 any ::/0 in
+-A ufw6-user-input -p tcp --dport 23 -j REJECT --reject-with tcp-reset
 
 ### tuple ### allow udp 5000:5001 ::/0 any ::/0 in comment=6270206c6162
 -A ufw6-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
@@ -78,14 +95,22 @@ DEFAULT_INPUT_POLICY="DROP"
 -N ufw-user-input
 -A ufw-user-input -p tcp -m tcp --dport 25 -j ACCEPT
 -A ufw-user-input -p udp -m udp --dport 25 -j ACCEPT
--A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+-A ufw-user-input -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m recent --set --name DEFAULT --mask 255.255.255.255 --rsource
+-A ufw-user-input -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m recent --update --seconds 30 --hitcount 6 --name DEFAULT --mask 255.255.255.255 --rsource -j ufw-user-limit
+-A ufw-user-input -p tcp -m tcp --dport 22 -j ufw-user-limit-accept
+-A ufw-user-input -p tcp -m tcp --dport 22 -m comment --comment "\'dapp_OpenSSH\'" -j ACCEPT
+-A ufw-user-input -p tcp -m tcp --dport 23 -j REJECT --reject-with tcp-reset
 -A ufw-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
 -A ufw-user-input -s 10.20.30.11/32 -p tcp -m tcp --dport 2377 -j ACCEPT
 -A ufw-user-input -s 10.20.30.11/32 -p esp -j ACCEPT
 -N ufw6-user-input
 -A ufw6-user-input -p tcp -m tcp --dport 25 -j ACCEPT
 -A ufw6-user-input -p udp -m udp --dport 25 -j ACCEPT
--A ufw6-user-input -p tcp -m tcp --dport 22 -j ACCEPT
+-A ufw6-user-input -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m recent --set --name DEFAULT --mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff --rsource
+-A ufw6-user-input -p tcp -m tcp --dport 22 -m conntrack --ctstate NEW -m recent --update --seconds 30 --hitcount 6 --name DEFAULT --mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff --rsource -j ufw6-user-limit
+-A ufw6-user-input -p tcp -m tcp --dport 22 -j ufw6-user-limit-accept
+-A ufw6-user-input -p tcp -m tcp --dport 22 -m comment --comment "\'dapp_OpenSSH\'" -j ACCEPT
+-A ufw6-user-input -p tcp -m tcp --dport 23 -j REJECT --reject-with tcp-reset
 -A ufw6-user-input -p udp -m multiport --dports 5000:5001 -j ACCEPT
 -A ufw6-user-input -s fd00::1/128 -p tcp -m tcp --dport 2377 -j ACCEPT
 -A ufw6-user-input -s fd00::1/128 -p esp -j ACCEPT
@@ -126,13 +151,39 @@ fn what_ufw_says() {
         differs("-A INPUT -j ufw-before-input\n", ""),
         ["`-A INPUT -j ufw-before-input` is not loaded"]
     );
-    let said =
-        differs("-N ufw-user-input\n", "-A ufw-user-input -p tcp -m tcp --dport 9 -j ACCEPT\n");
-    assert_eq!(said, ["`-A ufw-user-input --dport 9 -j ACCEPT -p tcp` is loaded, and not written"]);
     let open = ufw::open(&walls(), &Asked::read(UFW));
     let open: Vec<String> = open.iter().map(ToString::to_string).collect();
     assert_eq!(open[1..4], lab);
     assert_eq!(open[4..], ["25/tcp", "25/udp"]);
+}
+
+#[test]
+fn what_an_earlier_rule_of_ufw_shuts() {
+    let denied = |at: &str, rule: &str| {
+        assert!(UFW.contains(at), "{at}");
+        let said = UFW.replacen(at, &format!("### tuple ### {rule}\n{at}"), 1);
+        ufw::in_the_way(&walls(), &Asked::read(&said)).map(|f| f.message)
+    };
+    let before = "### tuple ### allow any 25 0.0.0.0/0";
+    let after = "### END RULES ###";
+    let shut = |what: &str| Some(format!("a rule of ufw shuts {what}, which has to be open"));
+    assert_eq!(denied(before, "deny tcp 24 0.0.0.0/0 any 0.0.0.0/0 in"), None);
+    let ports = "deny_log udp 5001:5002 0.0.0.0/0 any 0.0.0.0/0 in";
+    assert_eq!(denied(before, ports), shut("5000-5001/udp"));
+    assert_eq!(denied(after, ports), None, "the first rule that fits is taken");
+    let one = "reject tcp 2377 0.0.0.0/0 any 10.20.30.11 in comment=6d696e65";
+    assert_eq!(denied(before, one), shut("2377/tcp"));
+    assert_eq!(denied(before, &one.replace("30.11", "30.99")), None, "somebody else");
+    let six = "deny tcp 22 ::/0 any ::/0 in";
+    assert_eq!(denied("### tuple ### allow any 25 ::/0", six), shut("22/tcp"));
+    // Nobody allowed it yet: the rule that will is after it.
+    let gone = UFW.replace(
+        "### tuple ### allow udp 5000:5001 0.0.0.0/0",
+        "### tuple ### deny udp 5000 0.0.0.0/0",
+    );
+    let said = ufw::in_the_way(&walls(), &Asked::read(&gone)).expect("shut");
+    let hint = "`ufw delete deny proto udp from any to any port 5000` there, or `ufw delete reject proto udp from any to any port 5000`";
+    assert_eq!(said.hint.as_deref(), Some(hint));
 }
 
 #[test]

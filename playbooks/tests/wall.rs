@@ -9,6 +9,22 @@ use tokio::time::Instant;
 const TABLE: &str = "table inet bp_lab";
 const ALONE: &str = "exec 9>>/run/bp-firewall.lock; flock -w 60 9 || { echo 'another change of the walls is at work' >&2; exit 1; }\n";
 
+/// Docker's chains beside bp's, as nft lists them.
+const CHAINS: &str = "table ip filter {
+\tchain INPUT {
+\t\ttype filter hook input priority filter; policy accept;
+\t}
+\tchain FORWARD {
+\t\ttype filter hook forward priority filter; policy drop;
+\t}
+}
+table inet bp_lab {
+\tchain input {
+\t\ttype filter hook input priority filter; policy drop;
+\t}
+}
+";
+
 /// A host's walls.
 #[derive(Clone)]
 pub struct Wall {
@@ -26,6 +42,8 @@ pub struct Wall {
     pub confirmed: bool,
     /// The file `wanted` of the last change.
     pub wanted: String,
+    /// Chains of others, as nft lists them.
+    pub other: String,
     /// Where sshd listens.
     pub sshd: u16,
 }
@@ -41,6 +59,7 @@ impl Default for Wall {
             armed: None,
             confirmed: false,
             wanted: String::new(),
+            other: String::new(),
             sshd: 22,
         }
     }
@@ -79,8 +98,12 @@ impl Wall {
             "command -v nft >/dev/null || { echo 'nftables is not installed'; exit 1; }" => {
                 Some(if self.nft { says("") } else { not("nftables is not installed") })
             }
-            "[ ! -e /run/bp-firewall/armed ]" => {
-                Some(if self.armed.is_some() { not("") } else { says("") })
+            "if [ -e /run/bp-firewall/armed ]; then echo armed; elif [ -e /run/bp-firewall/confirmed ]; then echo confirmed; else echo undone; fi" => {
+                Some(says(match (&self.armed, self.confirmed) {
+                    (Some(_), _) => "armed",
+                    (None, true) => "confirmed",
+                    (None, false) => "undone",
+                }))
             }
             s if s.starts_with("if command -v firewalld >/dev/null && systemctl is-active -q firewalld; then echo @firewalld; fi\nif grep -qs '^ENABLED=yes' /etc/ufw/ufw.conf; then echo @ufw; fi\n[ ! -e /run/bp-firewall/armed ] || echo @armed\n") => {
                 let mut said = String::new();
@@ -91,7 +114,8 @@ impl Wall {
                 if self.nft {
                     let (file, unit, enabled) = &self.kept;
                     let enabled = if *enabled { "@enabled" } else { "" };
-                    said += &format!("@nft\n@table\n{}@file\n{file}@unit\n{unit}{enabled}\n", self.table);
+                    let (table, other) = (&self.table, &self.other);
+                    said += &format!("@nft\n@table\n{table}@chains\n{CHAINS}{other}@file\n{file}@unit\n{unit}{enabled}\n");
                 }
                 Some(says(said))
             }
@@ -104,7 +128,9 @@ impl Wall {
         self.now();
         let script = cmd.script.as_str();
         if script.starts_with("set -eu\ncommand -v apt-get >/dev/null || ")
-            && script.contains(" nftables; fi")
+            && script.contains(
+                "\npatiently $apt install --no-remove --no-install-recommends nftables || ",
+            )
         {
             self.nft = true;
             return Some(says(""));
@@ -126,30 +152,33 @@ impl Wall {
     }
 
     fn arm(&mut self, script: &str, content: &str) -> Output {
-        let timer = "systemd-run --quiet --collect --unit=bp-firewall-revert --on-active=60 --timer-property=AccuracySec=1s /bin/sh /run/bp-firewall/revert 9>&-\n";
+        let timer = "systemd-run --quiet --collect --unit=bp-firewall-revert-$$ --on-active=60 --timer-property=AccuracySec=1s /bin/sh /run/bp-firewall/revert 9>&-\n";
         let (arming, loading) =
             script.split_once(timer).expect("a timer is armed before the change");
         assert!(
-            arming.contains("[ -e armed ] || exit 0\n"),
+            arming.contains("while flock 9; [ -e armed ] || exit 0; "),
             "a revert that was disarmed does nothing"
         );
         assert!(arming.contains("nft -s list table inet bp_lab >table"), "{arming}");
-        assert!(arming.contains("cat table; } | nft -f -\n"), "{arming}");
+        assert!(arming.contains("cat table; } | nft -f -\nRESTORE\n"), "{arming}");
+        let load = arming.split_once("<<'LOAD'\n").and_then(|(_, l)| l.split_once("\nLOAD\n"));
+        let load = load.expect("what makes the change").0;
+        let begins = "due() { echo $(($(cut -d. -f1 /proc/uptime) + $1)) >armed; }\ndue 60\nr=0; timeout -k 10 180 sh -eu load 9>&- || r=$?\n";
+        assert!(loading.starts_with(begins), "{loading}");
+        assert!(
+            loading.ends_with("\ndue 60"),
+            "the time is counted from when it is made: {loading}"
+        );
         let before = self.armed.take().map_or_else(|| self.table.clone(), |(before, _)| before);
         self.armed = Some((before, Instant::now() + Duration::from_secs(60)));
         (self.confirmed, self.wanted) = (false, content.to_owned());
-        self.table = match loading {
-            l if l.starts_with("r=0; (\nnft -f wanted\n) 9>&- || r=$?\n") => {
+        self.table = match load {
+            "nft -f wanted" => {
                 let start = format!("{TABLE}\ndelete {TABLE}\n{TABLE} {{\n");
                 assert!(content.starts_with(&start) && !content.contains("flush"), "{content}");
                 loaded(content)
             }
-            l if l.starts_with(
-                "r=0; (\nprintf 'table inet bp_lab\\ndelete table inet bp_lab\\n' | nft -f -\n) ",
-            ) =>
-            {
-                String::new()
-            }
+            "printf 'table inet bp_lab\\ndelete table inet bp_lab\\n' | nft -f -" => String::new(),
             other => panic!("an unknown change: {other}"),
         };
         says("")
@@ -162,11 +191,11 @@ impl Wall {
         if !self.confirmed {
             return Output { code: 75, ..Output::default() };
         }
-        if script.contains("cp wanted /etc/bp/firewall.nft.new") {
+        if script.contains("cp wanted /etc/bp/firewall-lab.nft.new") {
             let unit = script.split_once("<<'END'\n").and_then(|(_, s)| s.split_once("END\n"));
             self.kept = (self.wanted.clone(), unit.expect("a unit").0.to_owned(), true);
         } else {
-            assert!(script.contains("rm -f /etc/systemd/system/sysinit.target.wants/bp-firewall.service /etc/systemd/system/bp-firewall.service /etc/bp/firewall.nft; "), "{script}");
+            assert!(script.contains("rm -f /etc/systemd/system/sysinit.target.wants/bp-firewall-lab.service /etc/systemd/system/bp-firewall-lab.service /etc/bp/firewall-lab.nft; "), "{script}");
             self.kept = (String::new(), String::new(), false);
         }
         says("")

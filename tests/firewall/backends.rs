@@ -37,7 +37,7 @@ fn nftables() {
             "nft delete rule inet bp_lab input handle $(nft -a list chain inet bp_lab input | sed -n 's/.* dport 80 .*handle //p')",
             "nft insert rule inet bp_lab input tcp dport 9999 accept",
         ],
-        boot: "nft delete table inet bp_lab; nft -f /etc/bp/firewall.nft",
+        boot: "nft delete table inet bp_lab; nft -f /etc/bp/firewall-lab.nft",
         said: ["80/tcp is not open", "9999/tcp is open, the blueprint does not say so"],
     });
 }
@@ -46,7 +46,7 @@ fn nftables() {
 fn ufw() {
     walls(&Words {
         backend: "ufw",
-        before: "ufw allow 8080/tcp comment mine",
+        before: "ufw allow 8080/tcp comment mine && ufw limit 2222/tcp && ufw reject 2223/tcp && ufw allow OpenSSH",
         bend: [
             "ufw delete allow proto tcp from any to any port 80",
             "ufw allow proto tcp from any to any port 9999 comment 'bp lab'",
@@ -140,6 +140,10 @@ fn walls(words: &Words) {
     assert!(!left.contains("rule priority"), "{left}");
     if words.backend == "firewalld" {
         ground.assert(&[(0, 1, "22/tcp"), (0, 1, "8080/tcp")], &[(0, 1, "80/tcp")]);
+        // Where bp started it, it would close what is open without it.
+        ground.assert(&[(0, 2, "22/tcp"), (0, 2, "9999/tcp"), (0, 2, "7946/udp")], &[]);
+        let left = ground.on(2, "cat /etc/firewalld/zones/public.xml; ls /etc/bp 2>&1; :");
+        assert!(!left.contains("rule priority") && !left.contains("firewalld\n"), "{left}");
     } else {
         ground.assert(&[(0, 1, "22/tcp"), (0, 1, "9999/tcp"), (0, 1, "7946/udp")], &[]);
     }

@@ -22,12 +22,9 @@ cat >/run/bin/systemctl <<'END'
 # A stand-in for systemd's.
 running() { [ -e "/run/$1.pid" ] && grep -qs '^State:.[^Z]' "/proc/$(cat "/run/$1.pid")/status"; }
 case "$*" in
-    'stop bp-firewall-revert.timer')
-        running revert || exit 5
-        kill "$(cat /run/revert.pid)"; rm -f /run/revert.pid ;;
     'is-active -q firewalld') running firewalld ;;
     'is-active -q docker') exit 3 ;;
-    'unmask firewalld' | 'enable -q firewalld' | 'enable -q ufw') ;;
+    'unmask firewalld' | 'enable -q firewalld' | 'disable -q firewalld' | 'enable -q ufw') ;;
     'start firewalld')
         if ! running dbus; then
             setsid dbus-daemon --system --nofork --nopidfile </dev/null >/run/dbus.log 2>&1 &
@@ -51,7 +48,7 @@ cat >/run/bin/systemd-run <<'END'
 #!/bin/sh
 # A stand-in for systemd's: runs the command later, whatever becomes of who asked for it.
 case "$*" in
-    '--quiet --collect --unit=bp-firewall-revert --on-active=60 --timer-property=AccuracySec=1s /bin/sh /run/bp-firewall/revert') ;;
+    '--quiet --collect --unit=bp-firewall-revert-'[0-9]*' --on-active=60 --timer-property=AccuracySec=1s /bin/sh /run/bp-firewall/revert') ;;
     *) echo "the stand-in for systemd-run does not know: $*" >&2; exit 1 ;;
 esac
 after=60

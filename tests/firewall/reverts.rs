@@ -77,6 +77,24 @@ fn is_killed(backend: &str) {
 }
 
 #[test]
+fn a_change_that_takes_longer_than_its_revert_is_confirmed_all_the_same() {
+    let ground = Ground::new(22);
+    ground.blueprint("", "{ backend: nftables, open: [80/tcp] }");
+    // Makes the change when the timer is through and its revert waits for whoever is at work.
+    ground.on(
+        1,
+        "echo 1 >/run/revert-after; cat >/run/bin/nft <<'END'\n#!/bin/sh\n\
+         if [ \"$*\" = '-f wanted' ]; then i=0; while [ -e /run/revert.pid ] && [ $i -lt 600 ]; do \
+         i=$((i + 1)); sleep 0.05; done; : >/run/was-late; fi\n\
+         exec /usr/sbin/nft \"$@\"\nEND\nchmod 755 /run/bin/nft",
+    );
+    ground.bp(&["up", "--yes"]).exits(0);
+    ground.on(1, "[ -e /run/was-late ]");
+    ground.assert(&[(0, 1, "80/tcp"), (0, 1, "22/tcp")], &[(0, 1, "9999/tcp")]);
+    ground.bp(&["plan"]).exits(0);
+}
+
+#[test]
 fn two_walls_at_work_are_an_error_with_a_hint() {
     let ground = Ground::new(22);
     ground.blueprint("", "{ backend: nftables }");
