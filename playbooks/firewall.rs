@@ -7,7 +7,7 @@ pub(crate) mod asked;
 pub(crate) mod doors;
 pub(crate) mod firewalld;
 mod guard;
-mod nftables;
+pub(crate) mod nftables;
 mod published;
 pub(crate) mod ufw;
 pub(crate) mod walls;
@@ -35,7 +35,7 @@ const CHANGE: Duration = Duration::from_secs(900);
 pub fn steps(lab: &Lab, stacks: &[Compose]) -> Vec<Step> {
     let Some(backend) = lab.firewall.as_ref().map(|f| f.backend) else { return Vec::new() };
     if backend == FirewallBackend::None {
-        return Vec::new();
+        return lab.hosts.iter().map(|host| opened(&host.name)).collect();
     }
     let of_host =
         |host: &Host| [program(host, backend), closed(host, backend, doors(lab, stacks, host))];
@@ -128,6 +128,29 @@ fn closed(host: &Host, backend: FirewallBackend, doors: Vec<Door>) -> Step {
         })
 }
 
+/// Walls that bp made while the blueprint wanted some are gone.
+fn opened(host: &str) -> Step {
+    let (checked, applied) = (host.to_owned(), host.to_owned());
+    Step::host(host, "no walls", "the blueprint says that there are none")
+        .within(CHANGE)
+        .check(move |cx| {
+            let host = checked.clone();
+            async move {
+                match Asked::of(&cx, &host).await {
+                    Ok(asked) => {
+                        Check::when(!is_there(&cx.lab().name, &asked), "bp's walls stand there")
+                    }
+                    Err(Trouble::Session(error)) => cx.unanswered(&host, error).await,
+                    Err(trouble) => trouble.into(),
+                }
+            }
+        })
+        .apply(move |cx| {
+            let host = applied.clone();
+            async move { remove(&cx, &host).await }
+        })
+}
+
 async fn check(cx: &Cx, host: &str, backend: FirewallBackend, doors: &[Door]) -> Check {
     let walls = match Walls::of(cx, doors).await {
         Ok(walls) => walls,
@@ -157,7 +180,7 @@ fn in_the_way(backend: Backend, walls: &Walls, asked: &Asked) -> Option<Failure>
     match backend {
         Backend::Nftables => nftables::in_the_way(&walls.lab, asked),
         Backend::Ufw => ufw::in_the_way(walls, asked),
-        Backend::Firewalld => None,
+        Backend::Firewalld => firewalld::in_the_way(asked),
     }
 }
 

@@ -7,12 +7,16 @@ use crate::firewall::asked::{Asked, FIREWALLD_RUNS};
 use crate::firewall::doors::What;
 use crate::firewall::guard::Change;
 use crate::firewall::walls::{Open, Rule, Walls};
+use crate::step::Failure;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 /// firewalld's own interface on the system's bus: asked of it, not of `firewall-cmd`, which takes
 /// a second to start.
 const LIVE: &str = "busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 org.fedoraproject.FirewallD1.zone getRichRules s ''";
+
+/// Which interfaces are in which zones; those in none are in the default one.
+const ZONES: &str = "busctl call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1 org.fedoraproject.FirewallD1.zone getActiveZones";
 
 /// A marker that firewalld did not run before bp started it.
 const STARTED: &str = "/etc/bp/firewalld";
@@ -28,7 +32,7 @@ pub fn question() -> String {
          if [ -e /etc/firewalld/firewalld.conf ]; then\n\
          z=$(sed -n 's/^DefaultZone=//p' /etc/firewalld/firewalld.conf)\n\
          echo @firewalld-zone; cat /etc/firewalld/zones/$z.xml 2>/dev/null || cat /usr/lib/firewalld/zones/$z.xml\n\
-         if {FIREWALLD_RUNS}; then echo @firewalld-live; {LIVE}; fi\n\
+         if {FIREWALLD_RUNS}; then echo @firewalld-live; {LIVE}; echo @firewalld-zones; echo \"$z\"; {ZONES}; fi\n\
          fi"
     )
 }
@@ -63,6 +67,36 @@ pub fn differences(walls: &Walls, asked: &Asked) -> Vec<String> {
         words.push("the walls would not come back like this at a boot".to_owned());
     }
     words
+}
+
+/// Zones of what runs on the host alone, or of what lets everything in.
+const ELSEWHERE: [&str; 5] = ["docker", "libvirt", "libvirt-routed", "nm-shared", "trusted"];
+
+/// An interface in a zone that has none of the lab's doors, and what the operator can do.
+pub fn in_the_way(asked: &Asked) -> Option<Failure> {
+    let [default, said] = asked.part("firewalld-zones") else { return None };
+    // `a{sa{sas}} 1 "public" 1 "interfaces" 2 "eth0" "eth1"`
+    let mut words = said.split(' ').skip(1).map(|w| w.trim_matches('"'));
+    let zones = words.next()?.parse().ok()?;
+    for _ in 0..zones {
+        let zone = words.next()?;
+        for _ in 0..words.next()?.parse().ok()? {
+            let (kind, count) = (words.next()?, words.next()?.parse().ok()?);
+            let bound: Vec<&str> = words.by_ref().take(count).collect();
+            if kind != "interfaces" || zone == default || ELSEWHERE.contains(&zone) {
+                continue;
+            }
+            if let Some(interface) = bound.first() {
+                let failure = Failure::new(format!(
+                    "{interface} is in firewalld's zone {zone}, and the doors are in the default one, {default}"
+                ));
+                return Some(failure.hint(format!(
+                    "`firewall-cmd --permanent --zone={default} --change-interface={interface}` there, and without `--permanent`, or `--set-default-zone={zone}`"
+                )));
+            }
+        }
+    }
+    None
 }
 
 /// What is open now, as far as it is the lab's.

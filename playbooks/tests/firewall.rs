@@ -99,11 +99,22 @@ fn networks_that_a_stack_encrypts_need_a_door_and_long_names_fit() {
 
 #[tokio::test(start_paused = true)]
 async fn no_walls_where_the_blueprint_has_none() {
-    for firewall in ["", "firewall: { backend: none, open: [80/tcp] }"] {
-        let text = WALLED.replace("firewall: { open: [80/tcp, 60000-60010/udp] }", firewall);
-        let bench = Bench::with(&text, &[("shop.yml", SHOP)]);
-        assert!(bench.steps().iter().all(|s| s.phase != "firewall"));
-    }
+    let without =
+        |firewall: &str| WALLED.replace("firewall: { open: [80/tcp, 60000-60010/udp] }", firewall);
+    let bench = Bench::with(&without(""), &[("shop.yml", SHOP)]);
+    assert!(bench.steps().iter().all(|s| s.phase != "firewall"));
+
+    // Those that stood before go.
+    let bench = super::firewall::bench();
+    bench.done().await;
+    let bench = bench.edited(&without("firewall: { backend: none }")).only(&["firewall"]);
+    let plan = bench.plan().await;
+    assert!(plan.starts_with("+ firewall / no walls / node1: bp's walls stand there\n"), "{plan}");
+    bench.done().await;
+    bench.site.guest("node1", |g: &mut Guest| {
+        assert_eq!((g.wall.table.as_str(), g.wall.kept.0.as_str()), ("", ""));
+    });
+    assert_eq!(bench.plan().await, "");
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use crate::firewall::asked::Asked;
 use crate::firewall::doors::{Door, What, Who};
 use crate::firewall::walls::Walls;
-use crate::firewall::{firewalld, ufw};
+use crate::firewall::{firewalld, nftables, ufw};
 use std::net::IpAddr;
 
 /// SSH for everybody, the swarm for two nodes.
@@ -286,4 +286,84 @@ fn what_firewalld_says() {
     assert_eq!(lines.iter().filter(|l| l.starts_with("-rule ")).count(), 6);
     assert_eq!(lines.iter().filter(|l| l.starts_with("k-rule ")).count(), 6);
     assert!(!removal.content.contains("port=\"25\""));
+}
+
+#[test]
+fn an_interface_in_another_zone_of_firewalld_is_said() {
+    let said = |zones: &str| {
+        let asked =
+            Asked::read(&format!("@firewalld\n@firewalld-zones\npublic\na{{sa{{sas}}}} {zones}\n"));
+        firewalld::in_the_way(&asked).map(|failure| failure.message)
+    };
+    assert_eq!(said("0"), None);
+    let own = r#"2 "docker" 1 "interfaces" 2 "docker0" "docker_gwbridge" "public" 1 "interfaces" 1 "eth0""#;
+    assert_eq!(said(own), None);
+    let sources = r#"1 "internal" 1 "sources" 1 "10.0.0.0/8""#;
+    assert_eq!(said(sources), None);
+    let other = r#"2 "public" 2 "interfaces" 1 "eth0" "sources" 1 "10.0.0.0/8" "internal" 1 "interfaces" 1 "eth1""#;
+    let why = "eth1 is in firewalld's zone internal, and the doors are in the default one, public";
+    assert_eq!(said(other).as_deref(), Some(why));
+}
+
+/// What nft 1.0 lists of a table that bp loaded: sorted, over several lines.
+const NFT: &str = r#"@nft
+@table
+table inet bp_lab {
+	set nodes_v4 {
+		type ipv4_addr
+		elements = { 10.20.30.9, 10.20.30.10,
+			     10.20.30.11, 10.20.30.12,
+			     192.168.100.200 }
+	}
+
+	set nodes_v6 {
+		type ipv6_addr
+		elements = { 2001:db8:0:1::a,
+			     fd00::1,
+			     fd00::2 }
+	}
+
+	chain input {
+		type filter hook input priority filter; policy drop;
+		iifname "lo" accept
+		ct state established,related accept
+		icmp type echo-request accept
+		icmpv6 type { echo-request, mld-listener-query, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept
+		udp sport 67 udp dport 68 accept
+		ip6 saddr fe80::/10 udp sport 547 udp dport 546 accept
+		tcp dport 22 accept comment "ssh"
+		udp dport 5000-5001 accept comment "open everywhere"
+		ip saddr @nodes_v4 tcp dport 2377 accept comment "swarm"
+		ip6 saddr @nodes_v6 tcp dport 2377 accept comment "swarm"
+		ip saddr @nodes_v4 meta l4proto esp accept comment "encrypted overlay networks"
+		ip6 saddr @nodes_v6 meta l4proto esp accept comment "encrypted overlay networks"
+	}
+}
+"#;
+
+#[test]
+fn what_nft_lists_is_read() {
+    let mut walls = walls();
+    let nodes = [
+        "10.20.30.11",
+        "10.20.30.9",
+        "10.20.30.10",
+        "192.168.100.200",
+        "10.20.30.12",
+        "fd00::1",
+        "fd00::2",
+        "2001:db8:0:1::a",
+    ];
+    let nodes = nodes.map(|a| a.parse::<IpAddr>().expect("an address"));
+    walls.addresses = [(Who::Nodes, nodes.into())].into();
+    let said = |listing: &str| nftables::differences(&walls, &Asked::read(listing));
+    assert_eq!(said(NFT), ["the walls would not come back like this at a boot"]);
+    let less = NFT.replace("10.20.30.12,", "");
+    assert_eq!(said(&less), ["10.20.30.12 is not among nodes_v4"]);
+    let less = NFT.replace("fd00::1,", "fd00::9,");
+    let both = [
+        "fd00::1 is not among nodes_v6",
+        "fd00::9 is among nodes_v6, the blueprint does not say so",
+    ];
+    assert_eq!(said(&less), both);
 }
