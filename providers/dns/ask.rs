@@ -8,6 +8,7 @@ use hickory_net::runtime::TokioRuntimeProvider;
 use hickory_net::{DnsError, NetError};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::lookup::Lookup;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -78,21 +79,33 @@ impl Asker {
     pub async fn zone_of(&self, name: &str) -> Result<Option<String>, ProviderError> {
         let doing = || format!("ask {} for the zone of {name}", self.at);
         let whole = rdata::name(name).map_err(|e| wrong(doing(), e))?;
-        let soa = match self.resolver.lookup(whole, RecordType::SOA).await {
-            Ok(answer) => answer.answers().iter().find_map(|r| match &r.data {
-                RData::SOA(soa) => Some((r.name.clone(), is_made_up(soa))),
-                _ => None,
-            }),
-            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => {
-                none.soa.map(|r| (r.name.clone(), is_made_up(&r.data)))
-            }
+        let zone = match self.resolver.lookup(whole.clone(), RecordType::SOA).await {
+            Ok(answer) => return Ok(its_own(&answer)),
+            Err(NetError::Dns(DnsError::NoRecordsFound(none))) => none.soa.map(|r| r.name.clone()),
             // A server that has no such zone refuses.
             Err(NetError::Dns(DnsError::ResponseCode(_))) => None,
             Err(error) => return Err(said(doing(), &error)),
         };
-        let real = soa.filter(|(_, made_up)| !made_up);
-        Ok(real.map(|(zone, _)| value::name(&zone.to_ascii())))
+        // Whether it is said with authority is known of answers that have something.
+        let Some(zone) = zone.filter(|zone| *zone != whole) else { return Ok(None) };
+        match self.resolver.lookup(zone, RecordType::SOA).await {
+            Ok(answer) => Ok(its_own(&answer)),
+            Err(NetError::Dns(_)) => Ok(None),
+            Err(error) => Err(said(doing(), &error)),
+        }
     }
+}
+
+/// The zone of an answer that the server gives by itself: one that asks others, too, knows theirs.
+fn its_own(answer: &Lookup) -> Option<String> {
+    if !answer.message().metadata.authoritative {
+        return None;
+    }
+    let zone = answer.answers().iter().find_map(|r| match &r.data {
+        RData::SOA(soa) if !is_made_up(soa) => Some(&r.name),
+        _ => None,
+    });
+    zone.map(|zone| value::name(&zone.to_ascii()))
 }
 
 /// BIND answers with authority for zones that nobody configured, so that questions about private

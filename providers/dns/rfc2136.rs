@@ -215,6 +215,12 @@ fn records(set: &RecordSet, ttl: u32) -> Result<Vec<Record>, String> {
     set.values.iter().map(record).collect()
 }
 
+/// Whether a string of the index can be the name of a lab.
+fn is_lab(string: &[u8]) -> bool {
+    let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
+    (1..=32).contains(&string.len()) && string.iter().all(plain)
+}
+
 fn index(zone: &str) -> String {
     format!("_bp.{zone}")
 }
@@ -257,7 +263,8 @@ impl DnsServer for Rfc2136 {
             return Ok(None);
         }
         let labs = self.asker.ask(&index(zone), "TXT").await?;
-        let labs = labs.iter().flat_map(|v| value::strings(v));
+        // A wildcard of somebody else's may answer in the index's place.
+        let labs = labs.iter().flat_map(|v| value::strings(v)).filter(|lab| is_lab(lab));
         let registries = labs.map(|lab| registry(&String::from_utf8_lossy(&lab), zone));
         let names = names.iter().cloned().chain(registries).collect();
         self.sets(zone, &names).await.map(Some)

@@ -21,17 +21,22 @@ pub struct Bind {
 impl Bind {
     /// One that is primary for these zones.
     pub fn start(zones: &[&str]) -> Self {
+        Self::with_more(zones, "", "recursion no;")
+    }
+
+    /// The same with these records of somebody else in each zone, and these options.
+    pub fn with_more(zones: &[&str], records: &str, more: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let d = dir.path().display();
         let made = Command::new("/usr/sbin/tsig-keygen").args(["-a", "hmac-sha256", KEY]).output();
         let key = String::from_utf8(made.expect("Debian's `bind9`").stdout).unwrap();
         let secret = key.split('"').nth(3).expect("a key").to_owned();
-        let more = key.replace(KEY, "reader");
-        let mut config = format!("{key}{more}");
+        let reader = key.replace(KEY, "reader");
+        let mut config = format!("{key}{reader}");
         for zone in zones {
             let text = format!(
                 "$TTL 300\n@ SOA ns.{zone}. hostmaster.{zone}. 1 3600 600 86400 60\n@ NS ns.{zone}.\n\
-                 ns A 127.0.0.1\nwww A 192.0.2.1\n"
+                 ns A 127.0.0.1\nwww A 192.0.2.1\n{records}"
             );
             fs::write(dir.path().join(zone), text).unwrap();
             config += &format!(
@@ -43,7 +48,7 @@ impl Bind {
             let port = free_port();
             let options = format!(
                 "options {{ directory \"{d}\"; listen-on port {port} {{ 127.0.0.1; }};\n\
-                 listen-on-v6 {{ none; }}; pid-file none; session-keyfile none; recursion no;\n\
+                 listen-on-v6 {{ none; }}; pid-file none; session-keyfile none; {more}\n\
                  dnssec-validation no; notify no; }};\ncontrols {{ }};\n"
             );
             fs::write(dir.path().join("named.conf"), options + &config).unwrap();

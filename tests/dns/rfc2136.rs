@@ -144,3 +144,38 @@ fn a_key_that_is_no_base64_is_not_quoted() {
     let error = Rfc2136::new(at, KEY, algorithm, "no base64!").err().expect("it is refused");
     assert!(!error.to_string().contains("no base64!") && error.hint.is_some(), "{error}");
 }
+
+#[tokio::test]
+async fn a_zone_that_a_server_knows_from_others_is_none_of_its_own() {
+    let others = Bind::start(&["30.20.10.in-addr.arpa"]);
+    let asks = format!(
+        "recursion yes; allow-recursion {{ any; }}; empty-zones-enable no; forward only;\n\
+         forwarders {{ 127.0.0.1 port {}; }};",
+        others.port
+    );
+    let bind = Bind::with_more(&[ZONE], "", &asks);
+    // Somebody's question for the zone makes it known there.
+    let client = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let question =
+        b"\0\x07\x01\0\0\x01\0\0\0\0\0\0\x0230\x0220\x0210\x07in-addr\x04arpa\0\0\x06\0\x01";
+    client.send_to(question, ("127.0.0.1", bind.port)).await.unwrap();
+    let mut answer = [0; 512];
+    let answered = client.recv(&mut answer);
+    tokio::time::timeout(std::time::Duration::from_secs(20), answered).await.unwrap().unwrap();
+    assert_eq!((answer[3] & 15, answer[7]), (0, 1), "an answer of one record");
+    let server = bind.server();
+    assert_eq!(server.zone_of("30.20.10.in-addr.arpa").await.unwrap(), None);
+    assert_eq!(server.zone_of("11.30.20.10.in-addr.arpa").await.unwrap(), None);
+    assert_eq!(server.zone_of("node1.lab.test").await.unwrap().as_deref(), Some(ZONE));
+}
+
+#[tokio::test]
+async fn a_wildcard_that_answers_for_the_index_names_no_labs() {
+    let more = "* TXT \"v=spf1 -all\"\n* TXT \"word\"\n";
+    let bind = Bind::with_more(&[ZONE], more, "recursion no;");
+    let server = bind.server();
+    assert_eq!(read(&server, ZONE, &["node1.lab.test"]).await, []);
+    let mine = set(&registry("one", ZONE), "TXT", &["\"x.lab.test A\""]);
+    server.change(ZONE, &[new(&mine)]).await.unwrap();
+    assert_eq!(read(&server, ZONE, &[]).await, [mine]);
+}
