@@ -104,17 +104,13 @@ impl DnsServer for NetworkDns {
             let is_registry = |e: &Element| e.get("name").is_some_and(|n| n.starts_with("_bp-"));
             let gone: Vec<&Element> = before.iter().filter(|e| !wanted.contains(e)).collect();
             let new: Vec<&Element> = wanted.iter().filter(|e| !before.contains(e)).collect();
+            let delete = |e: &Element| update(network, sys::VIR_NETWORK_UPDATE_COMMAND_DELETE, e);
+            let add = |e: &Element| update(network, sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, e);
             // What is made is listed before, what goes is listed until it is gone.
-            let listed_first = new.iter().any(|e| !is_registry(e));
-            for registry in [listed_first, !listed_first] {
-                for entry in gone.iter().filter(|e| is_registry(e) == registry) {
-                    update(network, sys::VIR_NETWORK_UPDATE_COMMAND_DELETE, entry)?;
-                }
-                for entry in new.iter().filter(|e| is_registry(e) == registry) {
-                    update(network, sys::VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, entry)?;
-                }
-            }
-            Ok(())
+            new.iter().filter(|e| is_registry(e)).try_for_each(|e| add(e))?;
+            gone.iter().filter(|e| !is_registry(e)).try_for_each(|e| delete(e))?;
+            new.iter().filter(|e| !is_registry(e)).try_for_each(|e| add(e))?;
+            gone.iter().filter(|e| is_registry(e)).try_for_each(|e| delete(e))
         });
         match done.await? {
             Some(()) => Ok(None),
