@@ -120,7 +120,13 @@ fn wrong(doing: String, cause: String) -> ProviderError {
 
 fn said(doing: String, error: &NetError) -> ProviderError {
     match error {
-        NetError::Dns(DnsError::ResponseCode(code)) => wrong(doing, format!("it answers `{code}`")),
+        NetError::Dns(DnsError::ResponseCode(code)) => ProviderError {
+            hint: Some(
+                "does it hold the zone at that address, and may this machine ask (`allow-query`)?"
+                    .to_owned(),
+            ),
+            ..wrong(doing, format!("it answers `{code}`"))
+        },
         NetError::Timeout | NetError::NoConnections | NetError::Io(_) => ProviderError {
             hint: Some(
                 "does the server run, does it answer there, and can this machine reach it? The \

@@ -22,6 +22,22 @@ const FUDGE: u16 = 300;
 /// Seconds that the index may be kept.
 const INDEX_TTL: u32 = 60;
 
+/// What is asked of a name: everything at once, which shows what would be in an alias's way, and
+/// each kind that a lab may have, for a server may answer the first with any one (RFC 8482).
+const KINDS: [RecordType; 7] = [
+    RecordType::ANY,
+    RecordType::A,
+    RecordType::AAAA,
+    RecordType::CNAME,
+    RecordType::TXT,
+    RecordType::SRV,
+    RecordType::PTR,
+];
+
+/// What to do where questions are refused.
+const ANSWERS: &str = "it has to answer this machine's questions about the zone: `allow-query`, and \
+                       the view that this address gets";
+
 /// A server that takes updates.
 pub struct Rfc2136 {
     server: SocketAddr,
@@ -65,48 +81,90 @@ impl Rfc2136 {
         Ok(Self { server, key, asker: Asker::new(server)? })
     }
 
-    /// The record sets of names, asked one after another over one connection. What a wildcard
-    /// answers in a name's place is none of its own.
+    /// The record sets of names. What a wildcard answers in a name's place is none of its own.
     async fn sets(
         &self,
         zone: &str,
         names: &BTreeSet<String>,
     ) -> Result<Vec<RecordSet>, ProviderError> {
         let doing = format!("read zone `{zone}` on {}", self.words());
-        let broken = |e| broken(doing.clone(), &e);
-        let mut line = Line::open(self.server).await.map_err(broken)?;
         let mut all = names.clone();
         all.extend(names.iter().flat_map(|name| wildcards(name, zone)));
-        let mut found = Vec::new();
-        for name in all {
+        let mut questions = Vec::new();
+        for (name, kind) in all.iter().flat_map(|name| KINDS.map(|kind| (name, kind))) {
             let mut message = Message::query();
             message.metadata.recursion_desired = false;
-            let whole = rdata::name(&name).map_err(|e| failed(&doing, e))?;
-            message.add_query(Query::query(whole, RecordType::ANY));
-            let bytes = message.to_vec().map_err(|e| failed(&doing, e.to_string()))?;
-            let answer = line.exchange(&bytes).await.map_err(broken)?;
-            let answer = Message::from_vec(&answer).map_err(|e| failed(&doing, e.to_string()))?;
-            match answer.metadata.response_code {
-                ResponseCode::NoError => found
-                    .extend(rdata::sets(&answer.answers).into_iter().filter(|s| s.name == name)),
-                ResponseCode::NXDomain => {}
-                code => return Err(failed(&doing, format!("{name}: it answers `{code}`"))),
+            message
+                .add_query(Query::query(rdata::name(name).map_err(|e| failed(&doing, e))?, kind));
+            questions.push(message.to_vec().map_err(|e| failed(&doing, e.to_string()))?);
+        }
+        let broken = |e| broken(doing.clone(), &e);
+        let mut line = Line::open(self.server).await.map_err(broken)?;
+        let answers = line.exchange_all(&mut questions).await.map_err(broken)?;
+        let mut found = BTreeSet::new();
+        for (name, answers) in all.iter().zip(answers.chunks(KINDS.len())) {
+            for answer in answers {
+                let answer =
+                    Message::from_vec(answer).map_err(|e| failed(&doing, e.to_string()))?;
+                match answer.metadata.response_code {
+                    ResponseCode::NoError => found.extend(
+                        rdata::sets(&answer.answers).into_iter().filter(|s| s.name == *name),
+                    ),
+                    ResponseCode::NXDomain => {}
+                    code => {
+                        let cause = format!("{name}: it answers `{code}`");
+                        return Err(hinted(&doing, cause, ANSWERS));
+                    }
+                }
             }
         }
-        let own = |set: &RecordSet| {
-            names.contains(&set.name)
-                && !wildcards(&set.name, zone).any(|wildcard| {
-                    let same = |w: &RecordSet| {
-                        w.name == wildcard && w.kind == set.kind && w.values == set.values
-                    };
-                    found.iter().any(same)
-                })
-        };
-        Ok(found.iter().filter(|s| own(s)).cloned().collect())
+        let mut own = Vec::new();
+        for set in found.iter().filter(|s| names.contains(&s.name)) {
+            let mut above = wildcards(&set.name, zone);
+            let same = |w: &RecordSet, name: &str| {
+                w.name == name && w.kind == set.kind && w.values == set.values
+            };
+            let like_wildcard = above.any(|name| found.iter().any(|w| same(w, &name)));
+            if !like_wildcard || self.is_own(zone, set).await? {
+                own.push(set.clone());
+            }
+        }
+        Ok(own)
+    }
+
+    /// Whether a name has records of its own: answers do not tell them from those of a wildcard,
+    /// but the condition of an update does (RFC 2136, 2.4.1), here of one that changes nothing.
+    async fn is_own(&self, zone: &str, set: &RecordSet) -> Result<bool, ProviderError> {
+        let doing = format!("look at {} {} on {}", set.name, set.kind, self.words());
+        let wrong = |e: String| failed(&doing, e);
+        let mut message = Message::query();
+        message.metadata.op_code = OpCode::Update;
+        message.metadata.recursion_desired = false;
+        message.add_query(Query::query(rdata::name(zone).map_err(wrong)?, RecordType::SOA));
+        let kind = RecordType::from_str(&set.kind).map_err(|e| wrong(e.to_string()))?;
+        let mut any = Record::update0(rdata::name(&set.name).map_err(wrong)?, 0, kind);
+        any.dns_class = DNSClass::ANY;
+        message.answers.push(any);
+        let answer = self.signed(&doing, message).await?;
+        match answer.metadata.response_code {
+            ResponseCode::NoError => Ok(true),
+            ResponseCode::NXRRSet => Ok(false),
+            _ => Err(self.refused(&doing, &answer)),
+        }
     }
 
     /// Sends an update, and gives the server's verdict.
-    async fn update(&self, doing: &str, mut message: Message) -> Result<(), ProviderError> {
+    async fn update(&self, doing: &str, message: Message) -> Result<(), ProviderError> {
+        let answer = self.signed(doing, message).await?;
+        match answer.metadata.response_code {
+            ResponseCode::NoError => Ok(()),
+            _ => Err(self.refused(doing, &answer)),
+        }
+    }
+
+    /// Sends a signed message, and gives the answer, which is signed, too, where it is a yes or says
+    /// that a condition is not met.
+    async fn signed(&self, doing: &str, mut message: Message) -> Result<Message, ProviderError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |t| t.as_secs());
         let verifier =
             message.finalize(&self.key, now).map_err(|e| failed(doing, e.to_string()))?;
@@ -115,11 +173,12 @@ impl Rfc2136 {
         let mut line = Line::open(self.server).await.map_err(broken)?;
         let bytes = line.exchange(&bytes).await.map_err(broken)?;
         let answer = Message::from_vec(&bytes).map_err(|e| failed(doing, e.to_string()))?;
-        if answer.metadata.response_code != ResponseCode::NoError {
-            return Err(self.refused(doing, &answer));
+        let said = answer.metadata.response_code;
+        if ![ResponseCode::NoError, ResponseCode::NXRRSet].contains(&said) {
+            return Ok(answer);
         }
         match verifier.map(|mut v| v.verify(&bytes)) {
-            Some(Ok(_)) => Ok(()),
+            Some(Ok(_)) => Ok(answer),
             _ => Err(failed(doing, "its answer is not signed with the key")),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::bind::{Bind, KEY};
 use super::{answer, gone, new, read, set};
-use providers::dns::{Change, DnsServer, Rfc2136, registry, value};
+use providers::dns::{Change, DnsServer, RecordSet, Rfc2136, registry, value};
 use std::collections::BTreeSet;
 
 const ZONE: &str = "lab.test";
@@ -178,4 +178,41 @@ async fn a_wildcard_that_answers_for_the_index_names_no_labs() {
     let mine = set(&registry("one", ZONE), "TXT", &["\"x.lab.test A\""]);
     server.change(ZONE, &[new(&mine)]).await.unwrap();
     assert_eq!(read(&server, ZONE, &[]).await, [mine]);
+}
+
+#[tokio::test]
+async fn a_record_like_a_wildcard_is_there_all_the_same() {
+    let more = "* A 10.20.30.11\n*.apps CNAME www\n";
+    let bind = Bind::with_more(&[ZONE], more, "recursion no;");
+    let server = bind.server();
+    let names = ["node1.lab.test", "git.apps.lab.test", "other.lab.test"];
+    assert_eq!(read(&server, ZONE, &names).await, []);
+    let mine = [
+        set("git.apps.lab.test", "CNAME", &["www.lab.test"]),
+        set("node1.lab.test", "A", &["10.20.30.11"]),
+    ];
+    let before = serial(&server).await;
+    server.change(ZONE, &mine.each_ref().map(new)).await.unwrap();
+    let after = serial(&server).await;
+    assert!(after > before);
+    assert_eq!(read(&server, ZONE, &names).await, mine);
+    assert_eq!(serial(&server).await, after, "a look changes nothing");
+    server.change(ZONE, &mine.each_ref().map(gone)).await.unwrap();
+    assert_eq!(read(&server, ZONE, &names).await, []);
+}
+
+#[tokio::test]
+async fn all_kinds_are_read_where_a_server_answers_any_with_one() {
+    let bind = Bind::with_more(&[ZONE], "", "recursion no; minimal-any yes;");
+    let server = bind.server();
+    let mut both =
+        [set("both.lab.test", "A", &["10.20.30.11"]), set("both.lab.test", "TXT", &["\"x\""])];
+    both.sort();
+    server.change(ZONE, &both.each_ref().map(new)).await.unwrap();
+    assert_eq!(read(&server, ZONE, &["both.lab.test"]).await, both);
+    let many: Vec<String> = (0..100).map(|n| format!("n{n:03}.lab.test")).collect();
+    let sets: Vec<RecordSet> = many.iter().map(|n| set(n, "A", &["10.20.30.12"])).collect();
+    server.change(ZONE, &sets.iter().map(new).collect::<Vec<_>>()).await.unwrap();
+    let names: Vec<&str> = many.iter().map(String::as_str).collect();
+    assert_eq!(read(&server, ZONE, &names).await, sets);
 }
