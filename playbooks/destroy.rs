@@ -4,7 +4,7 @@ use crate::cx::Cx;
 use crate::docker::LAB_LABEL;
 use crate::event::{Event, Sums};
 use crate::limits;
-use crate::step::{Check, Failure, Trouble};
+use crate::step::{Failure, Trouble};
 use crate::{dns, firewall, gluster, networks, stacks};
 use blueprints::{Host, HostProvider, Role};
 use futures::future::{BoxFuture, join_all};
@@ -70,10 +70,13 @@ pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
     let of_bp = all.iter().filter(|h| h.provider == HostProvider::Existing && h.role != Role::None);
     let asked = of_bp.map(|h| async move {
         // Without docker there is no membership; without an answer there may be one.
-        match cx.check(&h.name, Cmd::new("command -v docker >/dev/null")).await {
-            Check::True => {}
-            Check::Not(why) if why == NO_DOCKER => return None,
-            other => return Some((*h, Err(other.reason().to_owned()))),
+        match cx.run(&h.name, &Cmd::new(HAS_DOCKER)).await {
+            Ok(said) if said.out().lines().any(|l| l == NO_DOCKER) => return None,
+            Ok(_) => {}
+            Err(error) => {
+                let check = cx.unanswered(&h.name, error).await;
+                return Some((*h, Err(check.reason().to_owned())));
+            }
         }
         match cx.engine(&h.name).await {
             Ok(engine) if engine.swarm.local_node_state == "inactive" => None,
@@ -92,14 +95,20 @@ pub async fn doomed(cx: &Cx) -> Result<Doomed, Failure> {
             Err(why) => strangers.push((host.name.clone(), why)),
         }
     }
+    Ok(Doomed { machines, existing, left: of_phases(cx).await?, strangers })
+}
+
+/// What phases left on hosts that stay and on servers.
+async fn of_phases(cx: &Cx) -> Result<Vec<Leftover>, Failure> {
     let mut left = gluster::leftovers(cx).await?;
     left.extend(firewall::leftovers(cx).await?);
     left.extend(dns::leftovers(cx).await?);
-    Ok(Doomed { machines, existing, left, strangers })
+    Ok(left)
 }
 
-/// What a check says of a command that fails and prints nothing.
-const NO_DOCKER: &str = "not so";
+/// Asks whether there is docker. The answer is a word of its own, because a shell may print more.
+const HAS_DOCKER: &str = "command -v docker >/dev/null || echo @no-docker";
+const NO_DOCKER: &str = "@no-docker";
 
 async fn is_in_the_labs_swarm(cx: &Cx, node: &str) -> Result<(), String> {
     let view = cx.swarm().await?;
@@ -140,7 +149,8 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
         let leave = doomed.existing.iter().map(|host| async move {
             let what = format!("swarm membership of {}", host.name);
             let cmd = Cmd::new("docker swarm leave --force").within(Duration::from_secs(120));
-            (what, cx.ok(&host.name, cmd).await.map(drop).map_err(|t| Failure::from(t).message))
+            let left = cx.ok(&host.name, cmd).await.map_err(|t| Failure::from(t).message);
+            (what, left.and(is_out(cx, &host.name).await))
         });
         for (what, result) in join_all(leave).await {
             count(what, result);
@@ -151,6 +161,17 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
         let result = crate::run::bounded(limits::REMOVE, "the removal", removing).await;
         let result = result.and_then(|r| r.map_err(Failure::from)).map_err(|f| f.message);
         count(left.what.clone(), result);
+    }
+    // Looked at while the machines are there still, which may have been asked for it.
+    if !doomed.left.is_empty() {
+        match of_phases(&cx.fresh()).await {
+            Ok(left) => {
+                for left in left {
+                    count(left.what, Err("it is still there".to_owned()));
+                }
+            }
+            Err(failure) => count("what phases left".to_owned(), Err(failure.message)),
+        }
     }
     // Machines before the template they are clones of, that before the network they are on.
     let kinds: BTreeSet<OwnedKind> = doomed.machines.iter().map(|(_, o)| o.kind).collect();
@@ -179,6 +200,14 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
     let removed = told.values().filter(|gone| **gone).count();
     let failed = told.len() - removed;
     Sums { removed: Some(removed), failed: Some(failed), ..Sums::default() }
+}
+
+/// Whether a host that left a swarm says so itself.
+async fn is_out(cx: &Cx, host: &str) -> Result<(), String> {
+    match cx.fresh().engine(host).await?.swarm.local_node_state.as_str() {
+        "inactive" => Ok(()),
+        other => Err(format!("it is still {other} in a swarm")),
+    }
 }
 
 /// Takes the lab's stacks and networks out of a swarm of hosts that stay, and waits until they are

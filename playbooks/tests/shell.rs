@@ -137,8 +137,9 @@ impl State {
         let guest = &self.guests[host];
         Some(match script {
             "true" => says(""),
-            "command -v docker >/dev/null" if guest.packages => says(""),
-            "command -v docker >/dev/null" => Output { code: 127, ..Output::default() },
+            "command -v docker >/dev/null || echo @no-docker" => {
+                says(if guest.packages { "" } else { "@no-docker" })
+            }
             "cat /etc/machine-id" => says(guest.machine_id.clone()),
             s if s.starts_with("command -v cloud-init >/dev/null || exit 0\n") => {
                 match guest.cloud_init {
