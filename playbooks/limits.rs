@@ -52,8 +52,9 @@ pub(crate) const CLOCKS_AGREE: Duration = Duration::from_secs(180);
 /// their own command gives up after two minutes.
 pub(crate) const GLUSTER_ASKED: Duration = Duration::from_secs(110);
 
-/// A change of a volume or of the pool, several commands of gluster.
-pub(crate) const GLUSTER_CHANGED: Duration = Duration::from_secs(400);
+/// A change of a volume or of the pool, several commands of gluster. Less than its step may take, so
+/// that it is the change that says what it waited for.
+pub(crate) const GLUSTER_CHANGED: Duration = Duration::from_secs(240);
 
 /// Peers probed and connected in both directions, bricks started, a volume mounted.
 pub(crate) const GLUSTER: Duration = Duration::from_secs(300);
