@@ -43,9 +43,11 @@ pub fn steps(lab: &Lab, beside: &Path) -> Result<(Vec<Step>, Vec<String>), Failu
     for host in lab.mount_hosts() {
         steps.extend(lab.volumes.iter().map(|v| mount::mounted(lab, host, v)));
     }
+    steps.extend(lab.hosts.iter().map(|host| mount::unlisted(lab, host)));
     let copies = lab.volumes.iter().filter(|v| v.kind != VolumeKind::Distribute);
     steps.extend(copies.map(volume::healed));
     steps.extend(lab.volumes.iter().map(mount::shared));
+    steps.push(volume::unlisted());
     steps.push(peers::unlisted());
     Ok((steps, remark.into_iter().collect()))
 }

@@ -2,12 +2,15 @@
 //! round.
 
 use crate::cx::Cx;
+use crate::gluster_mount::LAB_OPTION as MOUNT_OPTION;
+use crate::gluster_record as record;
+use crate::gluster_volume::LAB_OPTION;
 use crate::gluster_xml::{self as xml, Peer};
 use crate::limits;
 use crate::step::Check;
 use blueprints::{Host, Lab};
 use providers::{Cmd, quote};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What one host says of itself.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +25,14 @@ pub(crate) struct HostView {
     pub bricks: HashMap<String, Place>,
     /// What lies where a volume is to be mounted, by the folder.
     pub mounts: BTreeMap<String, Mount>,
+    /// Folders of which fstab says that they are the lab's.
+    pub tagged: BTreeSet<String>,
+    /// Volumes that carry the lab's mark, as its daemon's own files say.
+    pub volumes: BTreeSet<String>,
+    /// Whom bp took into the pool, as the host was told.
+    pub probed: BTreeSet<String>,
+    /// Files that bp put beside the daemon's.
+    pub files: BTreeSet<String>,
 }
 
 /// What lies where a brick is to be.
@@ -103,7 +114,17 @@ volume() {
   awk -v m="$1" '$1 !~ /^#/ && $2 == m { print "@fstab " m " " $0 }' /etc/fstab
   case $s in answers*) printf '@shared %s %s\n' "$1" "$(timeout -k 1 10 head -c 200 "$1/$2" 2>/dev/null | head -n 1)";; esac
 }
+lab() {
+  awk -v o=",$2=$1," '$1 !~ /^#/ && index("," $4 ",", o) { print "@tagged " $2 }' /etc/fstab
+  grep -lsxF "$3=$1" /var/lib/glusterd/vols/*/info | sed 's|/info$||; s|.*/|@volume |'
+  # The daemon may serve another lab too.
+  ls /var/lib/glusterd/bp-* 2>/dev/null | grep -qvxF "$5" || [ ! -e "$4" ] || printf '@file %s\n' "$4"
+  [ ! -e "$5" ] || { printf '@file %s\n' "$5"; sed 's/^/@probed /' "$5"; }
+}
 "#;
+
+/// What makes the daemon start again after a failure; `gluster.yml` puts it there.
+const DROP_IN: &str = "/etc/systemd/system/glusterd.service.d/bp.conf";
 
 /// What stands in a daemon's place before there is one.
 pub(crate) const NOT_INSTALLED: &str = "gluster is not installed";
@@ -121,6 +142,11 @@ fn question(lab: &Lab, host: &Host) -> String {
         let file = quote(&shared_file(&lab.name));
         script.push_str(&format!("volume {} {file}\n", quote(folder(volume))));
     }
+    script.push_str(&format!(
+        "lab {} {MOUNT_OPTION} {LAB_OPTION} {DROP_IN} {}\n",
+        lab.name,
+        record::file(&lab.name)
+    ));
     if lab.brick_hosts().any(|h| h.name == host.name) {
         script.push_str(
             "printf '@uuid %s\\n' \"$(sed -n 's/^UUID=//p' /var/lib/glusterd/glusterd.info 2>/dev/null)\"\n",
@@ -166,6 +192,10 @@ impl HostView {
                 "@brick" => drop(view.bricks.insert(name, Place::read(&value))),
                 "@mount" => view.mounts.entry(name).or_default().is = Mounted::read(&value),
                 "@fstab" => view.mounts.entry(name).or_default().fstab.push(value),
+                "@tagged" => drop(view.tagged.insert(name)),
+                "@volume" => drop(view.volumes.insert(name)),
+                "@probed" => drop(view.probed.insert(name)),
+                "@file" => drop(view.files.insert(name)),
                 "@shared" => view.mounts.entry(name).or_default().shared = value,
                 _ => {}
             }

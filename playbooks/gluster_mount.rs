@@ -3,7 +3,7 @@
 use crate::cx::Cx;
 use crate::gluster_host::{Mount, Mounted, folder, shared_file};
 use crate::limits;
-use crate::step::{Check, Failure, Step};
+use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{Host, Lab, Volume};
 use futures::future::join_all;
 use providers::{Cmd, quote};
@@ -149,6 +149,72 @@ impl Wants {
              answers || {{ echo \"$source is mounted on $m and does not answer\" >&2; exit 1; }}"
         )
     }
+}
+
+/// A mount that left the blueprint goes.
+pub(crate) fn unlisted(lab: &Lab, host: &Host) -> Step {
+    let mounts = lab.mount_hosts().any(|h| h.name == host.name);
+    let volumes = lab.volumes.iter().filter(|_| mounts);
+    let wanted: Vec<String> = volumes.map(|v| folder(v).to_owned()).collect();
+    let (name, host) = (host.name.clone(), host.name.clone());
+    let left = move |cx: Cx| {
+        let (host, wanted) = (host.clone(), wanted.clone());
+        async move {
+            let mut folders = cx.gluster_host(&host).await?.tagged;
+            folders.retain(|f| !wanted.contains(f));
+            Ok::<_, Check>((host, folders))
+        }
+    };
+    let asked = left.clone();
+    Step::host(
+        &name,
+        "unlisted mounts",
+        "a volume that left the blueprint is not found under its old folder",
+    )
+    .check(move |cx| {
+        let left = asked(cx);
+        async move {
+            match left.await {
+                Ok((_, folders)) => {
+                    let all: Vec<String> = folders.into_iter().collect();
+                    Check::when(all.is_empty(), format!("{} left the blueprint", all.join(", ")))
+                }
+                Err(check) => check,
+            }
+        }
+    })
+    .apply(move |cx| {
+        let left = left(cx.clone());
+        async move {
+            let (host, folders) = left.await.map_err(|c| Failure::new(c.reason()))?;
+            for folder in folders {
+                unmount(&cx, &host, &folder).await?;
+            }
+            Ok(())
+        }
+    })
+}
+
+/// Unmounted, lazily where something holds it; its line in fstab goes, the folder where it is empty.
+///
+/// # Errors
+/// When it does not go.
+pub(crate) async fn unmount(cx: &Cx, host: &str, folder: &str) -> Result<(), Trouble> {
+    let lab = &cx.lab().name;
+    let script = format!(
+        "set -eu; m={}\n\
+         mounted() {{ awk -v m=\"$m\" '$2 == m && $3 == \"fuse.glusterfs\" {{ found = 1 }} END {{ exit !found }}' /proc/self/mounts; }}\n\
+         f=$(mktemp /etc/fstab.XXXXXX); trap 'rm -f \"$f\"' EXIT\n\
+         ! mounted || timeout -k 1 20 umount \"$m\" || umount -l \"$m\"\n\
+         ! mounted || {{ echo \"$m is still mounted\" >&2; exit 1; }}\n\
+         chattr -i \"$m\" 2>/dev/null || :\n\
+         rmdir \"$m\" 2>/dev/null || :\n\
+         awk -v m=\"$m\" '/^[^#]/ && $2 == m && $4 ~ /(^|,){LAB_OPTION}={lab}(,|$)/ {{ next }} {{ print }}' /etc/fstab >\"$f\"\n\
+         chmod 644 \"$f\"; mv -f \"$f\" /etc/fstab\n\
+         ! command -v systemctl >/dev/null || systemctl daemon-reload",
+        quote(folder)
+    );
+    cx.ok(host, Cmd::new(script).within(Duration::from_secs(90))).await.map(drop)
 }
 
 /// Whether a line of fstab is this lab's.

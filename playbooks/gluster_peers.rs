@@ -2,6 +2,7 @@
 
 use crate::cx::Cx;
 use crate::gluster_host::HostView;
+use crate::gluster_record as record;
 use crate::gluster_view as view;
 use crate::gluster_xml as xml;
 use crate::limits;
@@ -174,6 +175,19 @@ async fn probe(cx: &Cx, members: &[Member]) -> Result<(), Trouble> {
     let Some(base) = members.iter().find(|m| Some(count(m)) == most) else { return Ok(()) };
     let others: Vec<&Member> = members.iter().filter(|m| m.host != base.host).collect();
     let names: Vec<String> = others.iter().map(|m| quote(&m.fqdn)).collect();
+    // Told before they are taken in, so that a run that is cut off knows them too. A pool of one is
+    // no pool of somebody else's.
+    let known = base.view.peers().unwrap_or_default();
+    let is_new = |m: &&Member| match m.host == base.host {
+        true => known.is_empty(),
+        false => !known.iter().any(|p| p.uuid == m.view.uuid || p.is_called(&m.fqdn)),
+    };
+    let mut ours = record::of(members.iter().map(|m| &m.view));
+    ours.extend(members.iter().filter(is_new).map(|m| m.fqdn.clone()));
+    if members.iter().any(|m| m.view.probed != ours) {
+        let hosts: Vec<String> = members.iter().map(|m| m.host.clone()).collect();
+        record::tell(cx, &hosts, &ours).await?;
+    }
     view::change(cx, &base.host, &probes(&names)).await.map_err(hinted)?;
     if let Some(back) = others.first() {
         view::change(cx, &back.host, &probes(&[quote(&base.fqdn)])).await.map_err(hinted)?;
@@ -205,7 +219,7 @@ fn hinted(trouble: Trouble) -> Trouble {
     }
 }
 
-/// Peers of the lab that have no brick any more are let go.
+/// Peers that bp took into the pool and that have no brick any more are let go.
 pub(crate) fn unlisted() -> Step {
     Step::lab("unlisted peers", "a host whose bricks are gone has no place in the pool")
         .within(limits::GLUSTER)
@@ -221,29 +235,35 @@ pub(crate) fn unlisted() -> Step {
         })
         .apply(|cx| async move {
             let (host, left) = without_brick(&cx).await.map_err(view::no_pool)?;
-            for peer in left {
-                detach(&cx, &host, &peer).await?;
+            for peer in &left {
+                detach(&cx, &host, peer).await?;
             }
-            Ok(())
+            // Who comes back by another's hand is not bp's any more.
+            let members = members(&cx).await.map_err(not_known)?;
+            let mut ours = record::of(members.iter().map(|m| &m.view));
+            ours.retain(|name| !left.iter().any(|p| p.is_called(name)));
+            let hosts: Vec<String> = members.into_iter().map(|m| m.host).collect();
+            record::tell(&cx, &hosts, &ours).await
         })
 }
 
-/// Peers by a name of the lab's domain, which is how bp takes hosts into a pool, that are no host
-/// with a brick in the blueprint, and hold none of a volume that the blueprint does not know: theirs
-/// in the lab's volumes are given up before. With the host that knows them.
+/// Peers whom bp took into the pool, that are no host with a brick in the blueprint, and hold none of
+/// a volume that the blueprint does not know: theirs in the lab's volumes are given up before. With
+/// the host that knows them.
 async fn without_brick(cx: &Cx) -> Result<(String, Vec<xml::Peer>), String> {
     let pool = cx.gluster_pool().await?;
     let view = cx.gluster_host(&pool.host).await.map_err(|c| c.reason().to_owned())?;
     let lab = cx.lab();
     let listed: Vec<String> = lab.brick_hosts().map(|h| lab.fqdn(h)).collect();
-    let domain = format!(".{}", lab.domain);
+    let views = join_all(lab.brick_hosts().map(|h| cx.gluster_host(&h.name))).await;
+    let ours = record::of(views.iter().flatten());
     let holds = |peer: &xml::Peer| {
         let others = pool.volumes.iter().filter(|v| lab.volumes.iter().all(|w| w.name != v.name));
         let bricks = others.flat_map(|v| &v.bricks);
         bricks.filter_map(|b| b.split_once(':')).any(|(host, _)| peer.is_called(host))
     };
     let left = view.peers()?.iter().filter(|p| {
-        p.hostname.ends_with(&domain) && !listed.iter().any(|l| p.is_called(l)) && !holds(p)
+        ours.iter().any(|n| p.is_called(n)) && !listed.iter().any(|l| p.is_called(l)) && !holds(p)
     });
     Ok((pool.host, left.cloned().collect()))
 }

@@ -2,9 +2,10 @@
 
 use crate::cx::Cx;
 use crate::destroy::Leftover;
-use crate::gluster_host::{Mounted, NOT_INSTALLED, folder};
-use crate::gluster_mount::{LAB_OPTION as MOUNT_OPTION, line_of_lab};
+use crate::gluster_host::{HostView, Mounted, folder};
+use crate::gluster_mount::unmount;
 use crate::gluster_peers::detach;
+use crate::gluster_record as record;
 use crate::gluster_view::{self as view, Pool};
 use crate::gluster_volume::{LAB_OPTION, bricks, words};
 use crate::gluster_xml as xml;
@@ -13,7 +14,7 @@ use crate::view::Table;
 use blueprints::{HostProvider, Volume};
 use futures::future::{BoxFuture, join_all};
 use providers::{Cmd, quote};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A row a brick: whether it is at work, what waits for healing, where its volume is mounted.
 pub(crate) async fn table(cx: &Cx) -> Table {
@@ -64,49 +65,66 @@ fn of_brick(pool: &Pool, volume: &Volume, brick: &str) -> [String; 3] {
     [online.to_owned(), port.to_owned(), heal]
 }
 
-/// Mounts, volumes and peers of the lab on hosts that bp does not remove. What lies on bricks stays.
+/// Mounts, volumes, peers and files of the lab on hosts that bp does not remove, found by its tag,
+/// whatever the blueprint says of volumes now. What lies on bricks stays.
 pub(crate) async fn leftovers(cx: &Cx) -> Vec<Leftover> {
-    let stays = |h: &&blueprints::Host| h.provider == HostProvider::Existing;
     let lab = cx.lab();
-    let mut left = Vec::new();
-    for host in lab.mount_hosts().filter(stays).map(|h| &h.name) {
-        let view = match cx.gluster_host(host).await {
-            Ok(view) => view,
-            Err(check) => {
-                left.push(unknown(format!("GlusterFS mounts of {host}"), check.reason()));
-                continue;
-            }
-        };
-        for (folder, mount) in view.mounts {
-            if mount.fstab.iter().any(|line| line_of_lab(line, &lab.name)) {
-                left.push(unmounted(&lab.name, host, &folder));
-            }
+    let stay = lab.hosts.iter().filter(|h| h.provider == HostProvider::Existing);
+    let stay: Vec<&str> = stay.map(|h| h.name.as_str()).collect();
+    let asked = join_all(stay.iter().map(|h| cx.gluster_host(h))).await;
+    let (mut left, mut views) = (Vec::new(), Vec::new());
+    for (host, view) in stay.into_iter().zip(asked) {
+        match view {
+            Ok(view) => views.push((host, view)),
+            Err(check) => left.push(unknown(format!("GlusterFS on {host}"), check.reason())),
         }
     }
-    if !lab.brick_hosts().any(|h| stays(&h)) {
-        return left;
+    for (host, view) in &views {
+        left.extend(view.tagged.iter().map(|folder| unmounted(host, folder)));
     }
-    let pool = match cx.gluster_pool().await {
-        Ok(pool) => pool,
-        // Nobody installed it: then it is gone, or never was.
-        Err(why) if why.ends_with(NOT_INSTALLED) => return left,
-        Err(why) => {
-            left.push(unknown("GlusterFS volumes".to_owned(), &why));
-            return left;
+    let mut volumes: BTreeMap<&str, &str> = BTreeMap::new();
+    for (host, view) in &views {
+        for volume in &view.volumes {
+            volumes.entry(volume).or_insert(host);
         }
-    };
-    let is_ours = |v: &&xml::Volume| v.option(LAB_OPTION) == Some(&lab.name);
-    left.extend(pool.volumes.iter().filter(is_ours).map(|v| deleted(&v.name)));
-    let Ok(view) = cx.gluster_host(&pool.host).await else { return left };
-    let others = pool.volumes.iter().filter(|v| !is_ours(v)).flat_map(|v| &v.bricks);
-    let used: Vec<&str> = others.filter_map(|b| Some(b.split_once(':')?.0)).collect();
-    for peer in view.peers().unwrap_or_default() {
-        let of_lab = lab.brick_hosts().any(|h| peer.is_called(&lab.fqdn(h)));
-        if of_lab && !used.iter().any(|name| peer.is_called(name)) {
-            left.push(detached(&pool.host, &peer.hostname));
+    }
+    left.extend(volumes.into_iter().map(|(volume, host)| deleted(host, volume)));
+    let (peers, why) = peers(cx, &views).await;
+    left.extend(why.map(|why| unknown("GlusterFS peers".to_owned(), &why)));
+    left.extend(peers.iter().map(|(host, peer)| detached(host, peer)));
+    for (host, view) in views {
+        if !view.files.is_empty() {
+            left.push(without_files(host, view.files, peers.clone()));
         }
     }
     left
+}
+
+/// Whom bp took into the pool, each with a host that can let it go; and why that is not known.
+async fn peers(cx: &Cx, views: &[(&str, HostView)]) -> (Vec<(String, String)>, Option<String>) {
+    let ours = record::of(views.iter().map(|(_, v)| v));
+    let lab = cx.lab();
+    if ours.is_empty() || lab.volumes.is_empty() {
+        return (Vec::new(), None);
+    }
+    let pool = match cx.gluster_pool().await {
+        Ok(pool) => pool,
+        Err(why) => return (Vec::new(), Some(why)),
+    };
+    let is_theirs = |v: &&xml::Volume| v.option(LAB_OPTION) != Some(&lab.name);
+    let bricks = pool.volumes.iter().filter(is_theirs).flat_map(|v| &v.bricks);
+    let used: Vec<&str> = bricks.filter_map(|b| Some(b.split_once(':')?.0)).collect();
+    // One that was in the pool before it was the lab's stays in it, and lets the others go.
+    let is_ours = |host: &str| lab.host(host).is_some_and(|h| ours.contains(&lab.fqdn(h)));
+    let mut hosts = views.iter().filter(|(_, v)| v.peers().is_ok_and(|p| !p.is_empty()));
+    let first = hosts.clone().next();
+    let Some((host, view)) = hosts.find(|(h, _)| !is_ours(h)).or(first) else {
+        return (Vec::new(), None);
+    };
+    let going = view.peers().unwrap_or_default().iter().filter(|p| {
+        ours.iter().any(|n| p.is_called(n)) && !used.iter().any(|name| p.is_called(name))
+    });
+    (going.map(|p| ((*host).to_owned(), p.hostname.clone())).collect(), None)
 }
 
 fn unknown(what: String, why: &str) -> Leftover {
@@ -118,20 +136,49 @@ fn unknown(what: String, why: &str) -> Leftover {
     Leftover { what, remove }
 }
 
-fn deleted(name: &str) -> Leftover {
+fn deleted(host: &str, name: &str) -> Leftover {
     let what = format!("volume {name} (what lies on its bricks stays)");
-    let name = name.to_owned();
+    let (host, name) = (host.to_owned(), name.to_owned());
     let remove = Box::new(move |cx: Cx| -> BoxFuture<'static, _> {
-        let name = name.clone();
+        let (host, name) = (host.clone(), name.clone());
         Box::pin(async move {
-            let pool = cx.gluster_pool().await.map_err(view::no_pool)?;
-            let Some(volume) = pool.volume(&name) else { return Ok(()) };
-            let stop = match volume.is_started() {
-                true => format!("g volume stop {} force\n", quote(&name)),
-                false => String::new(),
-            };
-            let script = format!("set -e\n{stop}g volume delete {}\n", quote(&name));
-            view::change(&cx, &pool.host, &script).await
+            if !cx.gluster_host(&host).await.is_ok_and(|v| v.volumes.contains(&name)) {
+                return Ok(());
+            }
+            let name = quote(&name);
+            let script = format!(
+                "set -e\nif g volume info {name} | grep -q '^Status: Started'; then g volume stop {name} force; fi\n\
+                 g volume delete {name}\n"
+            );
+            view::change(&cx, &host, &script).await
+        })
+    });
+    Leftover { what, remove }
+}
+
+/// What bp put beside the daemon's files, once the peers are gone that one of them names.
+fn without_files(host: &str, files: BTreeSet<String>, peers: Vec<(String, String)>) -> Leftover {
+    let quoted: Vec<String> = files.iter().map(|f| quote(f)).collect();
+    let script = format!(
+        "set -e; rm -f {}; rmdir /etc/systemd/system/glusterd.service.d 2>/dev/null || :\n\
+         ! command -v systemctl >/dev/null || systemctl daemon-reload",
+        quoted.join(" ")
+    );
+    let what = format!("bp's files beside glusterd's on {host}");
+    let host = host.to_owned();
+    let remove = Box::new(move |cx: Cx| -> BoxFuture<'static, _> {
+        let (host, peers) = (host.clone(), peers.clone());
+        let cmd = Cmd::new(script.clone());
+        Box::pin(async move {
+            let view = cx.gluster_host(&host).await.map_err(|c| Failure::new(c.reason()))?;
+            let known = view.peers().unwrap_or_default();
+            match peers
+                .iter()
+                .find(|(of, name)| *of == host && known.iter().any(|k| k.is_called(name)))
+            {
+                Some((_, name)) => Err(Failure::new(format!("{name} is still in the pool")).into()),
+                None => cx.ok(&host, cmd).await.map(drop),
+            }
         })
     });
     Leftover { what, remove }
@@ -154,26 +201,12 @@ fn detached(host: &str, peer: &str) -> Leftover {
     Leftover { what, remove }
 }
 
-/// Unmounted, lazily where something holds it; the folder goes where it is empty.
-fn unmounted(lab: &str, host: &str, folder: &str) -> Leftover {
-    let script = format!(
-        "set -eu; m={}\n\
-         mounted() {{ awk -v m=\"$m\" '$2 == m && $3 == \"fuse.glusterfs\" {{ found = 1 }} END {{ exit !found }}' /proc/self/mounts; }}\n\
-         f=$(mktemp /etc/fstab.XXXXXX); trap 'rm -f \"$f\"' EXIT\n\
-         ! mounted || timeout -k 1 20 umount \"$m\" || umount -l \"$m\"\n\
-         ! mounted || {{ echo \"$m is still mounted\" >&2; exit 1; }}\n\
-         chattr -i \"$m\" 2>/dev/null || :\n\
-         rmdir \"$m\" 2>/dev/null || :\n\
-         awk -v m=\"$m\" '/^[^#]/ && $2 == m && $4 ~ /(^|,){MOUNT_OPTION}={lab}(,|$)/ {{ next }} {{ print }}' /etc/fstab >\"$f\"\n\
-         chmod 644 \"$f\"; mv -f \"$f\" /etc/fstab\n\
-         ! command -v systemctl >/dev/null || systemctl daemon-reload",
-        quote(folder)
-    );
+fn unmounted(host: &str, folder: &str) -> Leftover {
     let what = format!("mount {folder} of {host}");
-    let host = host.to_owned();
+    let (host, folder) = (host.to_owned(), folder.to_owned());
     let remove = Box::new(move |cx: Cx| -> BoxFuture<'static, _> {
-        let (host, cmd) = (host.clone(), Cmd::new(script.clone()).within(Duration::from_secs(90)));
-        Box::pin(async move { cx.ok(&host, cmd).await.map(drop) })
+        let (host, folder) = (host.clone(), folder.clone());
+        Box::pin(async move { unmount(&cx, &host, &folder).await })
     });
     Leftover { what, remove }
 }

@@ -182,6 +182,34 @@ async fn make(cx: &Cx, pool: &Pool, wants: &Volume) -> Result<(), Trouble> {
     view::change(cx, &pool.host, &script).await
 }
 
+/// A volume that left the blueprint is said: what lies on it may be wanted, and only its owner knows.
+pub(crate) fn unlisted() -> Step {
+    Step::lab(
+        "unlisted volumes",
+        "a volume that left the blueprint is kept until somebody means it",
+    )
+    .check(|cx| async move {
+        let pool = match cx.gluster_pool().await {
+            Ok(pool) => pool,
+            Err(why) => return Check::Unknown(why),
+        };
+        let lab = cx.lab();
+        let mut ours = pool.volumes.iter().filter(|v| v.option(LAB_OPTION) == Some(&lab.name));
+        match ours.find(|v| lab.volumes.iter().all(|w| w.name != v.name)) {
+            None => Check::True,
+            Some(left) => Check::Failed(
+                Failure::new(format!("the volume `{}` left the blueprint", left.name)).hint(
+                    format!(
+                        "put it back; or, on {}: `gluster volume stop {}`, then `gluster volume \
+                             delete {}`, which keeps what lies on its bricks",
+                        pool.host, left.name, left.name
+                    ),
+                ),
+            ),
+        }
+    })
+}
+
 /// Every brick of a volume has its process.
 pub(crate) fn online(volume: &Volume) -> Step {
     let (checked, applied) = (volume.name.clone(), volume.name.clone());

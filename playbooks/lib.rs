@@ -27,6 +27,7 @@ mod gluster_folder;
 mod gluster_host;
 mod gluster_mount;
 mod gluster_peers;
+mod gluster_record;
 mod gluster_status;
 mod gluster_view;
 mod gluster_volume;

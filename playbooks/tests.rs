@@ -17,6 +17,7 @@ mod fake;
 mod firewall;
 mod gluster;
 mod gluster_changes;
+mod gluster_gone;
 mod gluster_xml;
 mod glusterd;
 mod glusterd_acts;

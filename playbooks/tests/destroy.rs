@@ -188,6 +188,7 @@ async fn a_host_that_does_not_answer_is_listed_and_the_rest_goes() {
     bench.site.cut("b");
     insta::assert_snapshot!(transcript(&bench).await, @r#"
     stacks, networks and the swarm membership of a (the host stays)
+    GlusterFS on b
     the lab's block in /etc/hosts of a
     names on b
     template template
@@ -199,8 +200,9 @@ async fn a_host_that_does_not_answer_is_listed_and_the_rest_goes() {
     provider: remove template template
     provider: remove network network lab
     not removed: swarm membership of b: it can't be asked: b: connection refused: `docker swarm leave` there, if you mean it
+    not removed: GlusterFS on b: it can't be asked: b: connection refused
     not removed: names on b: connection refused
-    removed 5, failed 2
+    removed 5, failed 3
     "#);
     assert!(bench.site.lock().guests["b"].node.is_some(), "it is still a member");
 }
@@ -213,6 +215,16 @@ async fn a_host_without_docker_is_in_no_swarm() {
 
     removed 0, failed 0
     ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shell_that_says_more_than_it_is_asked_is_no_stranger() {
+    let bench = existing();
+    let said = Fault::Says(0, "welcome\n@no-docker", "warning: setlocale: cannot change locale");
+    bench.site.fault("a", "command -v docker", 1, said);
+    let (cx, _events) = bench.cx();
+    assert_eq!(doomed(&cx).await.expect("an answer").words(), [""; 0]);
+    assert_eq!(destroy(&cx, doomed(&cx).await.expect("an answer")).await.failed, Some(0));
 }
 
 #[tokio::test(start_paused = true)]

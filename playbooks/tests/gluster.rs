@@ -73,6 +73,7 @@ async fn fresh_and_done() {
     + gluster / mount docker / worker1: nothing is mounted on /srv/docker
     ? gluster / heal docker: node3: gluster is not installed
     ? gluster / shared file docker: node1: the volume is not mounted
+    ? gluster / unlisted volumes: node3: gluster is not installed
     ? gluster / unlisted peers: node3: gluster is not installed
     ---
     node1$ set -eu command -v apt-get >/dev/null || { echo 'there is no apt-get here: bp kn…
@@ -82,6 +83,9 @@ async fn fresh_and_done() {
     node1$ set -eu d=/etc/systemd/system/glusterd.service.d mkdir -p $d printf '%s\n' '[Unit]' 'StartLimitIntervalSec=0' '[Service]' 'Restart=on-failure' 'RestartSec=5' >$d/bp.conf.new mv -f $d/bp.conf.new $d/bp.conf systemctl daemon-reload systemctl reset-failed glusterd 2>/dev/null || : systemctl enable --now glusterd
     node2$ set -eu d=/etc/systemd/system/glusterd.service.d mkdir -p $d printf '%s\n' '[Unit]' 'StartLimitIntervalSec=0' '[Service]' 'Restart=on-failure' 'RestartSec=5' >$d/bp.conf.new mv -f $d/bp.conf.new $d/bp.conf systemctl daemon-reload systemctl reset-failed glusterd 2>/dev/null || : systemctl enable --now glusterd
     node3$ set -eu d=/etc/systemd/system/glusterd.service.d mkdir -p $d printf '%s\n' '[Unit]' 'StartLimitIntervalSec=0' '[Service]' 'Restart=on-failure' 'RestartSec=5' >$d/bp.conf.new mv -f $d/bp.conf.new $d/bp.conf systemctl daemon-reload systemctl reset-failed glusterd 2>/dev/null || : systemctl enable --now glusterd
+    node1$ set -e; cd /var/lib/glusterd; printf '%s\n' node1.lab.test node2.lab.test node3.lab.test >new-bp-lab; mv -f new-bp-lab bp-lab
+    node2$ set -e; cd /var/lib/glusterd; printf '%s\n' node1.lab.test node2.lab.test node3.lab.test >new-bp-lab; mv -f new-bp-lab bp-lab
+    node3$ set -e; cd /var/lib/glusterd; printf '%s\n' node1.lab.test node2.lab.test node3.lab.test >new-bp-lab; mv -f new-bp-lab bp-lab
     node1$ for n in node2.lab.test node3.lab.test; do i=0; until said=$(g peer probe "$n" 2>&1); do i=$((i + 1)); [ $i -lt 5 ] || { echo "$n: $said" >&2; exit 1; }; sleep 2 done done
     node2$ for n in node1.lab.test; do i=0; until said=$(g peer probe "$n" 2>&1); do i=$((i + 1)); [ $i -lt 5 ] || { echo "$n: $said" >&2; exit 1; }; sleep 2 done done
     node1$ mkdir -p /srv/gluster/docker
@@ -94,9 +98,9 @@ async fn fresh_and_done() {
     worker1$ set -eu m=/srv/docker; line='node1.lab.test:/docker /srv/docker glusterfs defaul…
     node1$ f=/srv/docker/.bp/lab; timeout -k 1 60 sh -c 'mkdir -p "${1%/*}" && echo "$2" >"$1"' sh "$f" "$(hostname) $(date -u +%Y-%m-%dT%H:%M:%S.%NZ)"
     ---
-    applied 17, already true 8, failed 0
+    applied 17, already true 13, failed 0
     "#);
-    insta::assert_snapshot!(bench.transcript().await, @"applied 0, already true 25, failed 0");
+    insta::assert_snapshot!(bench.transcript().await, @"applied 0, already true 30, failed 0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -120,7 +124,7 @@ async fn half_done() {
     node1$ for n in node2.lab.test node3.lab.test; do i=0; until said=$(g peer probe "$n" 2>&1); do i=$((i + 1)); [ $i -lt 5 ] || { echo "$n: $said" >&2; exit 1; }; sleep 2 done done
     node2$ for n in node1.lab.test; do i=0; until said=$(g peer probe "$n" 2>&1); do i=$((i + 1)); [ $i -lt 5 ] || { echo "$n: $said" >&2; exit 1; }; sleep 2 done done
     ---
-    applied 1, already true 24, failed 0
+    applied 1, already true 29, failed 0
     "#);
     // Made, and not started.
     let bench = with_volume().await;
@@ -132,7 +136,7 @@ async fn half_done() {
     ---
     node1$ set -e g volume set docker user.bp.lab lab g volume start docker
     ---
-    applied 1, already true 24, failed 0
+    applied 1, already true 29, failed 0
     ");
     // One mount and one process missing, one client dead.
     let bench = with_volume().await;
@@ -154,7 +158,7 @@ async fn half_done() {
     node1$ set -eu m=/srv/docker; line='node1.lab.test:/docker /srv/docker glusterfs defaul…
     worker1$ set -eu m=/srv/docker; line='node1.lab.test:/docker /srv/docker glusterfs defaul…
     ---
-    applied 3, already true 22, failed 0
+    applied 3, already true 27, failed 0
     ");
 }
 
@@ -335,6 +339,7 @@ async fn a_host_that_is_away_is_said_and_heals_when_it_is_back() {
     ? gluster / brick docker / node3: node3: the machine is not running
     ? gluster / online docker: node3: the machine is not running
     ? gluster / mount docker / node3: node3: the machine is not running
+    ? gluster / unlisted mounts / node3: node3: the machine is not running
     ? gluster / heal docker: node3.lab.test:/srv/gluster/docker: transport endpoint is not connected
     ? gluster / shared file docker: node3: the machine is not running
     ");
@@ -346,7 +351,7 @@ async fn a_host_that_is_away_is_said_and_heals_when_it_is_back() {
     ---
     node1$ g volume heal docker
     ---
-    applied 1, already true 24, failed 0
+    applied 1, already true 29, failed 0
     ");
 }
 
@@ -398,7 +403,7 @@ async fn options_follow_the_blueprint() {
     ---
     node1$ set -e g volume set docker network.ping-timeout 30 performance.cache-size 64MB user.bp.options network.ping-timeout,cluster.heal-timeout,cluster.quorum-type,performance.cache-size user.bp.lab lab
     ---
-    applied 1, already true 24, failed 0
+    applied 1, already true 29, failed 0
     ");
     let bench = bench.edited(LAB);
     insta::assert_snapshot!(bench.transcript().await, @"
@@ -406,7 +411,7 @@ async fn options_follow_the_blueprint() {
     ---
     node1$ set -e g volume reset docker performance.cache-size g volume set docker network.ping-timeout 15 user.bp.options network.ping-timeout,cluster.heal-timeout,cluster.quorum-type user.bp.lab lab
     ---
-    applied 1, already true 24, failed 0
+    applied 1, already true 29, failed 0
     ");
     let unknown = "mount: /srv/docker, options: { performance.cash: 64MB } }";
     let bench = bench.edited(&LAB.replace("mount: /srv/docker }", unknown));
@@ -464,11 +469,15 @@ gluster: { docker: { mount: /srv/docker } }
     mount /srv/docker of node2
     volume docker (what lies on its bricks stays)
     peer node2.lab.test of node1
+    bp's files beside glusterd's on node1
+    bp's files beside glusterd's on node2
     ---
     node1$ set -eu; m=/srv/docker mounted() { awk -v m="$m" '$2 == m && $3 == "fuse.glusterfs" { found = 1 } END { exit !found }' /proc/self/mounts; } f=$(mktemp /etc/fstab.XXXXXX); trap 'rm -f "$f"' EXIT ! mounted || timeout -k 1 20 umount "$m" || umount -l "$m" ! mounted || { echo "$m is still mounted" >&2; exit 1; } chattr -i "$m" 2>/dev/null || : rmdir "$m" 2>/dev/null || : awk -v m="$m" '/^[^#]/ && $2 == m && $4 ~ /(^|,)x-bp.lab=lab(,|$)/ { next } { print }' /etc/fstab >"$f" chmod 644 "$f"; mv -f "$f" /etc/fstab ! command -v systemctl >/dev/null || systemctl daemon-reload
     node2$ set -eu; m=/srv/docker mounted() { awk -v m="$m" '$2 == m && $3 == "fuse.glusterfs" { found = 1 } END { exit !found }' /proc/self/mounts; } f=$(mktemp /etc/fstab.XXXXXX); trap 'rm -f "$f"' EXIT ! mounted || timeout -k 1 20 umount "$m" || umount -l "$m" ! mounted || { echo "$m is still mounted" >&2; exit 1; } chattr -i "$m" 2>/dev/null || : rmdir "$m" 2>/dev/null || : awk -v m="$m" '/^[^#]/ && $2 == m && $4 ~ /(^|,)x-bp.lab=lab(,|$)/ { next } { print }' /etc/fstab >"$f" chmod 644 "$f"; mv -f "$f" /etc/fstab ! command -v systemctl >/dev/null || systemctl daemon-reload
-    node1$ set -e g volume stop docker force g volume delete docker
+    node1$ set -e if g volume info docker | grep -q '^Status: Started'; then g volume stop docker force; fi g volume delete docker
     node1$ g peer detach node2.lab.test
+    node1$ set -e; rm -f /etc/systemd/system/glusterd.service.d/bp.conf /var/lib/glusterd/bp-lab; rmdir /etc/systemd/system/glusterd.service.d 2>/dev/null || : ! command -v systemctl >/dev/null || systemctl daemon-reload
+    node2$ set -e; rm -f /etc/systemd/system/glusterd.service.d/bp.conf /var/lib/glusterd/bp-lab; rmdir /etc/systemd/system/glusterd.service.d 2>/dev/null || : ! command -v systemctl >/dev/null || systemctl daemon-reload
     "#);
     let (cx, _events) = bench.cx();
     assert_eq!(doomed(&cx).await.expect("an answer").words(), [""; 0]);

@@ -50,6 +50,10 @@ pub struct Daemon {
     /// Folders under mount points that hold files.
     pub full: BTreeSet<String>,
     pub fstab: Vec<String>,
+    /// Whom bp took into the pool, as the host was told.
+    pub probed: Option<BTreeSet<String>>,
+    /// Whether its unit is started again after a failure.
+    pub drop_in: bool,
     /// Bricks whose process is gone.
     pub dead_bricks: BTreeSet<String>,
 }
@@ -236,7 +240,9 @@ impl State {
                     let (is, shared) = match daemon.mounts.get(folder) {
                         Some(On::Volume(source)) => {
                             let name = source.rsplit(":/").next().expect("a volume");
-                            let volume = &self.gluster.volumes[name];
+                            // Of one that was deleted nothing answers.
+                            let volume =
+                                self.gluster.volumes.get(name).cloned().unwrap_or_default();
                             let any = volume.bricks.iter().any(|b| self.brick_online(b));
                             let text = volume.files.get(&asked[2]).cloned().unwrap_or_default();
                             match any {
@@ -256,6 +262,31 @@ impl State {
                     }
                     if let Some(text) = shared {
                         said.push_str(&format!("@shared {folder} {text}\n"));
+                    }
+                }
+                "lab" => {
+                    let [_, lab, mount, volume, drop_in, record] = &asked[..] else {
+                        panic!("{host}: {line}")
+                    };
+                    assert_eq!((mount.as_str(), volume.as_str()), ("x-bp.lab", "user.bp.lab"));
+                    let option = format!("x-bp.lab={lab}");
+                    for line in &daemon.fstab {
+                        let fields: Vec<&str> = line.split(' ').collect();
+                        if fields[3].split(',').any(|o| o == option) {
+                            said.push_str(&format!("@tagged {}\n", fields[1]));
+                        }
+                    }
+                    for (name, vol) in &self.gluster.volumes {
+                        if vol.pool == daemon.pool && vol.options.get(volume) == Some(lab) {
+                            said.push_str(&format!("@volume {name}\n"));
+                        }
+                    }
+                    if daemon.drop_in {
+                        said.push_str(&format!("@file {drop_in}\n"));
+                    }
+                    if let Some(names) = &daemon.probed {
+                        said.push_str(&format!("@file {record}\n"));
+                        names.iter().for_each(|n| said.push_str(&format!("@probed {n}\n")));
                     }
                 }
                 "printf" => {

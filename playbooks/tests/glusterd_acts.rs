@@ -51,7 +51,7 @@ impl State {
                     "Failed to enable unit: Unit file glusterd.service does not exist.",
                 ));
             }
-            daemon.runs = true;
+            (daemon.runs, daemon.drop_in) = (true, true);
             return Some(says(""));
         }
         if let Some(path) = script.strip_prefix("mkdir -p /srv/gluster/") {
@@ -79,6 +79,26 @@ impl State {
             daemon.fstab.retain(|l| {
                 l.split(' ').nth(1) != Some(folder) || !l.ends_with("x-bp.lab=lab 0 0")
             });
+            return Some(says(""));
+        }
+        if let Some(rest) = script.strip_prefix("set -e; cd /var/lib/glusterd; printf '%s\\n' ") {
+            let end = " >new-bp-lab; mv -f new-bp-lab bp-lab";
+            let names = rest.strip_suffix(end).expect("put in place whole");
+            let daemon = self.gluster.daemon(host);
+            assert!(daemon.server, "{host}: the daemon's folder is not there");
+            daemon.probed = Some(words(names).into_iter().collect());
+            return Some(says(""));
+        }
+        if let Some(rest) = script.strip_prefix("set -e; rm -f ") {
+            let (files, _) = rest.split_once("; rmdir ").expect("then the folder");
+            let daemon = self.gluster.daemon(host);
+            for file in words(files) {
+                match file.as_str() {
+                    "/var/lib/glusterd/bp-lab" => daemon.probed = None,
+                    "/etc/systemd/system/glusterd.service.d/bp.conf" => daemon.drop_in = false,
+                    other => panic!("{host}: {other} is not bp's"),
+                }
+            }
             return Some(says(""));
         }
         if let Some(rest) = script.strip_prefix("f=") {
@@ -113,7 +133,18 @@ impl State {
         let lines: Vec<&str> = script.lines().filter(|l| !l.is_empty() && *l != "set -e").collect();
         assert!(stops || lines.len() == 1, "{host}: several commands, and no `set -e`:\n{script}");
         for line in lines {
-            let asked = words(line);
+            let line = match line.strip_prefix("if g volume info ") {
+                None => line.to_owned(),
+                Some(rest) => {
+                    let end = " | grep -q '^Status: Started'; then g volume stop ";
+                    let (name, stop) = rest.split_once(end).expect("stopped where it is started");
+                    if self.gluster.volumes.get(name).is_none_or(|v| v.state != "Started") {
+                        continue;
+                    }
+                    format!("g volume stop {}", stop.strip_suffix("; fi").expect("an end"))
+                }
+            };
+            let asked = words(&line);
             let asked: Vec<&str> = asked.iter().map(String::as_str).collect();
             assert_eq!(asked[0], "g", "{host}: unknown line: {line}");
             let done = match &asked[1..] {
