@@ -147,15 +147,17 @@ fn question(lab: &Lab, host: &Host) -> String {
         lab.name,
         record::file(&lab.name)
     ));
-    if lab.brick_hosts().any(|h| h.name == host.name) {
-        script.push_str(
-            "printf '@uuid %s\\n' \"$(sed -n 's/^UUID=//p' /var/lib/glusterd/glusterd.info 2>/dev/null)\"\n",
-        );
-        script.push_str(&format!(
-            "echo @peers; command -v gluster >/dev/null || {{ echo '{NOT_INSTALLED}'; exit 0; }}\n\
-             timeout -k 2 30 gluster --mode=script --xml peer status 2>&1\n"
-        ));
+    // Where the blueprint knows of no brick, bp may have made one a member of a pool before.
+    if !lab.brick_hosts().any(|h| h.name == host.name) {
+        script.push_str(&format!("[ -e {} ] || exit 0\n", record::file(&lab.name)));
     }
+    script.push_str(
+        "printf '@uuid %s\\n' \"$(sed -n 's/^UUID=//p' /var/lib/glusterd/glusterd.info 2>/dev/null)\"\n",
+    );
+    script.push_str(&format!(
+        "echo @peers; command -v gluster >/dev/null || {{ echo '{NOT_INSTALLED}'; exit 0; }}\n\
+         timeout -k 2 30 gluster --mode=script --xml peer status 2>&1\n"
+    ));
     script + "exit 0\n"
 }
 

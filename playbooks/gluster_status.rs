@@ -104,15 +104,20 @@ pub(crate) async fn leftovers(cx: &Cx) -> Vec<Leftover> {
 async fn peers(cx: &Cx, views: &[(&str, HostView)]) -> (Vec<(String, String)>, Option<String>) {
     let ours = record::of(views.iter().map(|(_, v)| v));
     let lab = cx.lab();
-    if ours.is_empty() || lab.volumes.is_empty() {
+    if ours.is_empty() {
         return (Vec::new(), None);
     }
-    let pool = match cx.gluster_pool().await {
-        Ok(pool) => pool,
-        Err(why) => return (Vec::new(), Some(why)),
+    // Without a volume in the blueprint nobody is asked for the pool's: who has a brick of somebody
+    // else's is not let go by gluster itself.
+    let volumes = match lab.volumes.is_empty() {
+        true => Vec::new(),
+        false => match cx.gluster_pool().await {
+            Ok(pool) => pool.volumes,
+            Err(why) => return (Vec::new(), Some(why)),
+        },
     };
     let is_theirs = |v: &&xml::Volume| v.option(LAB_OPTION) != Some(&lab.name);
-    let bricks = pool.volumes.iter().filter(is_theirs).flat_map(|v| &v.bricks);
+    let bricks = volumes.iter().filter(is_theirs).flat_map(|v| &v.bricks);
     let used: Vec<&str> = bricks.filter_map(|b| Some(b.split_once(':')?.0)).collect();
     // One that was in the pool before it was the lab's stays in it, and lets the others go.
     let is_ours = |host: &str| lab.host(host).is_some_and(|h| ours.contains(&lab.fqdn(h)));

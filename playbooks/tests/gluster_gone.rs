@@ -84,6 +84,7 @@ async fn destroy_finds_what_the_blueprint_does_not_name_any_more() {
     mount /srv/docker of node1
     mount /srv/docker of node2
     volume docker (what lies on its bricks stays)
+    peer node2.lab.test of node1
     bp's files beside glusterd's on node1
     bp's files beside glusterd's on node2
     ---

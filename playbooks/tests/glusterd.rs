@@ -289,6 +289,12 @@ impl State {
                         names.iter().for_each(|n| said.push_str(&format!("@probed {n}\n")));
                     }
                 }
+                "[" => {
+                    assert_eq!(line, "[ -e /var/lib/glusterd/bp-lab ] || exit 0");
+                    if daemon.probed.is_none() {
+                        break;
+                    }
+                }
                 "printf" => {
                     let uuid = if daemon.server { daemon.uuid.as_str() } else { "" };
                     said.push_str(&format!("@uuid {uuid}\n"));
