@@ -43,4 +43,36 @@ async fn a_replica_moves_and_shrinks_with_all_its_copies() {
     whole(&three);
     ground.done(&lab(&three, &["node1", "node4"], &volume(2))).await;
     whole(&["node1", "node4"]);
+    // All copies but one, and another folder.
+    let alone = "docker: { mount: /srv/elsewhere }";
+    ground.done(&lab(&three, &["node1"], alone)).await;
+    whole(&["node1"]);
+    assert_eq!(
+        ground.node("node2").sh("cat /srv/elsewhere/f* | wc -l; ls /srv"),
+        "50\nelsewhere\ngluster"
+    );
+    assert_eq!(ground.node("node1").sh("gluster --xml peer status | grep -c '<peer>' || :"), "0");
+}
+
+#[tokio::test]
+async fn destroy_finds_volumes_of_which_the_blueprint_says_nothing_any_more() {
+    let ground = Ground::new("gone", 2);
+    let both = ["node1", "node2"];
+    ground.done(&lab(&both, &both, "docker: { mount: /srv/docker }")).await;
+    ground.node("node1").sh("echo kept >/srv/docker/kept");
+    let (found, left) = ground.destroy(&lab(&both, &[], "")).await;
+    assert_eq!(
+        found,
+        "mount /srv/docker of node1\nmount /srv/docker of node2\n\
+         volume docker (what lies on its bricks stays)\npeer node2.lab.test of node1\n\
+         bp's files beside glusterd's on node1\nbp's files beside glusterd's on node2"
+    );
+    assert_eq!(left, "");
+    assert_eq!(
+        ground.node("node1").sh("gluster volume list 2>&1"),
+        "No volumes present in cluster"
+    );
+    let kept = both.map(|h| ground.node(h).sh("cat /srv/gluster/docker/kept 2>/dev/null || :"));
+    assert_eq!(kept.concat(), "kept");
+    assert_eq!(ground.destroy(&lab(&both, &[], "")).await, (String::new(), String::new()));
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use blueprints::{Host, Lab, Outside};
 use playbooks::event::{Event, Events};
 use playbooks::lock::Holder;
-use playbooks::{Check, Cx, Failure, World, run, survey};
+use playbooks::{Check, Cx, Failure, World, destroy, run, survey};
 use providers::{Access, Existing, Machine, Provider, Session, SessionError};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -86,6 +86,25 @@ impl Ground {
         assert_eq!(self.up(lab, false).await, (String::new(), 0));
     }
 
+    /// `bp destroy`: what it found, and what of that is still there. The hosts share this machine's
+    /// docker, whose swarm is not theirs.
+    pub async fn destroy(&self, lab: &Lab) -> (String, String) {
+        let (cx, mut events) = self.cx(lab, false);
+        let found = destroy::doomed(&cx).await.expect("an answer");
+        let words = found.words().join("\n");
+        destroy::destroy(&cx, found).await;
+        let mut left = Vec::new();
+        while let Ok(event) = events.try_recv() {
+            match event {
+                Event::NotRemoved { what, error } if !what.starts_with("swarm membership") => {
+                    left.push(format!("{what}: {error}"));
+                }
+                _ => {}
+            }
+        }
+        (words, left.join("\n"))
+    }
+
     fn steps(&self, lab: &Lab) -> Vec<playbooks::Step> {
         let world: Arc<dyn World> = Arc::new(Here(self.nodes.clone()));
         playbooks::plan(lab, &self.dir, &world).expect("a plan").steps
@@ -124,7 +143,9 @@ pub fn lab(hosts: &[&str], bricks: &[&str], volumes: &str) -> Lab {
             "  {host}: {{ provider: existing, role: {role}, address: 10.99.8.{n}{brick} }}\n"
         ));
     }
-    text.push_str(&format!("gluster: {{ {volumes} }}\n"));
+    if !volumes.is_empty() {
+        text.push_str(&format!("gluster: {{ {volumes} }}\n"));
+    }
     let read = blueprints::read(text.as_bytes(), "bp.yml", Path::new("/"), &Nothing);
     read.unwrap_or_else(|wrong| panic!("{text}\n{wrong:?}")).0
 }
