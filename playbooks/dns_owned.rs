@@ -20,6 +20,13 @@ pub fn entries(lab: &str, zone: &str, there: &[RecordSet]) -> BTreeSet<String> {
     strings.map(|s| String::from_utf8_lossy(&s).into_owned()).collect()
 }
 
+/// What registries of other labs list. Two that began at once may both list a record: then it is
+/// nobody's to change, and the last to go takes it away.
+fn of_others(lab: &str, zone: &str, there: &[RecordSet]) -> BTreeSet<String> {
+    let labs = there.iter().filter(|s| s.kind == "TXT").filter_map(|s| registrar(&s.name, zone));
+    labs.filter(|other| *other != lab).flat_map(|other| entries(other, zone, there)).collect()
+}
+
 /// The other zones that a registry lists.
 pub fn zones(entries: &BTreeSet<String>) -> BTreeSet<String> {
     entries.iter().filter_map(|e| e.strip_prefix(ZONE)).map(str::to_owned).collect()
@@ -51,7 +58,7 @@ pub fn differences(
     wanted: &[RecordSet],
     others: &BTreeSet<String>,
 ) -> Result<Differences, Failure> {
-    let mine = entries(lab, zone, there);
+    let (mine, theirs) = (entries(lab, zone, there), of_others(lab, zone, there));
     let (mut differ, mut taken) = (Differences::default(), Vec::new());
     let mut owned: BTreeSet<String> = others.iter().map(|z| format!("{ZONE}{z}")).collect();
     for set in wanted {
@@ -69,6 +76,7 @@ pub fn differences(
                 owned.insert(key);
                 differ.changes.push(Change { was: None, now: Some(set.clone()) });
             }
+            Some(has) if mine.contains(&key) && theirs.contains(&key) => taken.push(has),
             Some(has) if mine.contains(&key) => {
                 if has != set {
                     differ.words.push(difference(has, set));
@@ -83,13 +91,16 @@ pub fn differences(
         }
     }
     if !taken.is_empty() {
-        return Err(conflict(zone, there, &taken));
+        return Err(conflict(lab, zone, there, &taken));
     }
     for (name, kind) in listed(&mine) {
         if wanted.iter().any(|s| s.name == name && s.kind == kind) {
             continue;
         }
         match there.iter().find(|s| s.name == name && s.kind == kind) {
+            Some(_) if theirs.contains(&format!("{name} {kind}")) => {
+                differ.words.push(format!("the registry lists {name} {kind} of another lab"));
+            }
             Some(has) => {
                 let values = values(has);
                 differ.words.push(format!("{name} {kind} {values} is not in the blueprint"));
@@ -116,7 +127,8 @@ pub fn differences(
 
 /// The changes that take everything of the lab out of a zone.
 pub fn removal(lab: &str, zone: &str, there: &[RecordSet]) -> Vec<Change> {
-    let mine = entries(lab, zone, there);
+    let mut mine = entries(lab, zone, there);
+    mine.retain(|entry| !of_others(lab, zone, there).contains(entry));
     let name = registry(lab, zone);
     let is_mine = |s: &&RecordSet| mine.contains(&key(s)) || (s.name == name && s.kind == "TXT");
     there.iter().filter(is_mine).map(|s| Change { was: Some(s.clone()), now: None }).collect()
@@ -139,11 +151,11 @@ fn difference(has: &RecordSet, wants: &RecordSet) -> String {
     format!("{what} is {}, not {}", values(has), values(wants))
 }
 
-fn conflict(zone: &str, there: &[RecordSet], taken: &[&RecordSet]) -> Failure {
+fn conflict(lab: &str, zone: &str, there: &[RecordSet], taken: &[&RecordSet]) -> Failure {
     let whose = |set: &RecordSet| {
         let lists = |other: &&RecordSet| {
             registrar(&other.name, zone)
-                .is_some_and(|lab| entries(lab, zone, there).contains(&key(set)))
+                .is_some_and(|of| of != lab && entries(of, zone, there).contains(&key(set)))
         };
         match there.iter().find(lists).and_then(|s| registrar(&s.name, zone)) {
             Some(lab) => format!("it is a record of the lab `{lab}`"),

@@ -1,7 +1,7 @@
 //! The records that a lab wants, of its hosts and of its blueprint.
 
 use crate::cx::Cx;
-use blueprints::{Address, AddressOf, DnsServer, Host, HostProvider, Lab, RecordData};
+use blueprints::{Address, AddressOf, DnsServer, Host, Lab, RecordData};
 use futures::future::join_all;
 use providers::dns::{RecordSet, value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -40,7 +40,8 @@ fn without_aliases(
     sets
 }
 
-/// The addresses of hosts, by name. A host that is known by a name itself has none here.
+/// The addresses of hosts, by name. A host that is known by a name itself has none here where a
+/// server answers.
 pub type Addresses = BTreeMap<String, IpAddr>;
 
 /// What the lab's names stand for now: asked once a round, for every host needs it.
@@ -80,7 +81,7 @@ async fn server(cx: &Cx) -> Option<SocketAddr> {
 }
 
 async fn addresses(cx: &Cx) -> Result<Addresses, String> {
-    let hosts: Vec<&Host> = cx.lab().hosts.iter().filter(|h| has_records(h)).collect();
+    let hosts: Vec<&Host> = cx.lab().hosts.iter().filter(|h| has_records(cx.lab(), h)).collect();
     let asked = join_all(hosts.iter().map(|h| cx.machine(&h.name))).await;
     let mut known = Addresses::new();
     for (host, machine) in hosts.into_iter().zip(asked) {
@@ -105,9 +106,10 @@ pub(crate) fn fixed(host: &Host) -> Option<IpAddr> {
     }
 }
 
-/// A host that answers under a name of somebody else's gets no record: its address may change.
-fn has_records(host: &Host) -> bool {
-    host.provider != HostProvider::Existing || !matches!(host.address, Some(Address::Name(_)))
+/// A host that answers under a name of somebody else's gets no record: its address may change. In
+/// `/etc/hosts` it has the one of now.
+fn has_records(lab: &Lab, host: &Host) -> bool {
+    lab.dns.server == DnsServer::Hosts || !matches!(host.address, Some(Address::Name(_)))
 }
 
 /// All record sets of the lab, by name and kind: its hosts' addresses and its blueprint's records.

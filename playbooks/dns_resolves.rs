@@ -113,6 +113,9 @@ async fn settled(cx: &Cx, host: &str) -> Check {
     }
 }
 
+/// Prints the servers that systemd-resolved asks whatever the link.
+pub(crate) const GLOBAL: &str = "resolvectl dns | sed -n 's/^Global://p'";
+
 /// The file that tells systemd-resolved of the server.
 pub fn dropin(lab: &str) -> String {
     format!("/etc/systemd/resolved.conf.d/bp-{lab}.conf")
@@ -144,8 +147,20 @@ async fn tell(cx: &Cx, host: &str) -> Result<(), Trouble> {
         return Err(Failure::new(why).hint(hint).into());
     }
     let lab = &cx.lab().name;
-    let text =
-        format!("# Made by bp for the lab {lab}.\n[Resolve]\nDNS={server}\nDomains=~{zone}\n");
+    let to = match server.port() {
+        53 => server.ip().to_string(),
+        _ => server.to_string(),
+    };
+    // One server for all links is asked as well as any other: which one answers would be luck.
+    let said = cx.run(host, &Cmd::new(GLOBAL)).await?.out();
+    if let Some(other) = said.split_whitespace().find(|other| **other != to) {
+        let hint = format!(
+            "systemd-resolved on {host} asks {other} whatever the link: make that server ask {server} \
+             for `{zone}`, or name it for its link alone"
+        );
+        return Err(Failure::new(why).hint(hint).into());
+    }
+    let text = format!("# Made by bp for the lab {lab}.\n[Resolve]\nDNS={to}\nDomains=~{zone}\n");
     let path = dropin(lab);
     cx.ok(host, Cmd::new("mkdir -p /etc/systemd/resolved.conf.d")).await?;
     let (content, owner) = (Stdin::Bytes(text.into_bytes()), "root:root".to_owned());

@@ -565,3 +565,45 @@ async fn a_server_that_answers_a_moment_later_is_waited_for() {
     zones(&bench, |z| z.silent = usize::MAX);
     insta::assert_snapshot!(bench.up().await.failures(), @"dns / records / : not true within 2 min: ask: nobody answers (start it)");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_is_known_by_a_name_has_its_line_in_etc_hosts() {
+    let named = EXISTING.replace("address: 192.168.7.2", "address: localhost");
+    let bench = Bench::new(&named);
+    assert_eq!(bench.up().await.failures(), "");
+    insta::assert_snapshot!(bench.site.lock().guests["a"].names.file, @"
+    127.0.0.1 localhost
+    # bp lab: begin
+    192.168.7.1	a.lab.test	a
+    127.0.0.1	b.lab.test	b
+    # bp lab: end
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_with_a_server_for_all_links_is_not_given_a_second_one() {
+    let bench = existing(SERVER);
+    bench.site.lock().zones = Some(Zones::default());
+    bench.site.guest("a", |g| (g.names.resolved, g.names.global) = (true, "10.9.9.9"));
+    bench.site.guest("b", |g| g.names.forwarded = true);
+    insta::assert_snapshot!(bench.up().await.failures(), @"
+    dns / resolves / a: a.lab.test does not resolve (its resolver has to ask 10.20.30.1:5300 for `lab.test`)
+    hint: systemd-resolved on a asks 10.9.9.9 whatever the link: make that server ask 10.20.30.1:5300 for `lab.test`, or name it for its link alone
+    ");
+    assert_eq!(bench.site.lock().guests["a"].names.dropin, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_two_labs_list_is_taken_and_never_removed() {
+    let bench = served("");
+    bench.done().await;
+    let other = registry("other", "lab.test");
+    hold(&bench, &other, "TXT", "\"node1.lab.test A\"");
+    insta::assert_snapshot!(bench.up().await.failures(), @"
+    dns / records / : node1.lab.test A is 10.20.30.11, and it is a record of the lab `other`
+    hint: give the host or record another name, or remove what is there if nobody needs it
+    ");
+    destroyed(&bench).await;
+    let left = zones(&bench, |z| z.shown());
+    assert_eq!(left, format!("{other} TXT \"node1.lab.test A\"\nnode1.lab.test A 10.20.30.11"));
+}

@@ -21,6 +21,8 @@ pub struct Names {
     /// Whether systemd-resolved runs.
     pub resolved: bool,
     pub dropin: Option<String>,
+    /// The servers that it asks whatever the link, besides those of the drop-in.
+    pub global: &'static str,
     /// What its resolver answers whoever else says otherwise.
     pub stale: BTreeMap<String, String>,
     /// Whether it answers so because it remembers.
@@ -37,6 +39,7 @@ impl Default for Names {
             forwarded: true,
             resolved: false,
             dropin: None,
+            global: "",
             stale: BTreeMap::new(),
             remembers: false,
             slow: false,
@@ -309,6 +312,7 @@ impl State {
                 let said: String = said.iter().filter(|s| s.0).map(|s| s.1).collect();
                 Some(Output { code: i32::from(said.is_empty()), ..exactly(said) })
             }
+            (dns_resolves::GLOBAL, Stdin::Empty) => Some(exactly(format!("{}\n", names.global))),
             ("systemctl is-active --quiet systemd-resolved", Stdin::Empty) => {
                 Some(Output { code: if names.resolved { 0 } else { 3 }, ..Output::default() })
             }
