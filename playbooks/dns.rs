@@ -117,7 +117,7 @@ async fn records_apply(cx: &Cx) -> Result<(), Trouble> {
         if differ.is_empty() {
             return match round {
                 // It holds what it should and answered something else: a cache.
-                0 => forget(&cx, &server, &looked).await,
+                0 => forget(cx, &server, &looked).await,
                 _ => Ok(()),
             };
         }
