@@ -35,6 +35,7 @@ test:
 	$(STAGE) tests $(CARGO) test --locked --workspace
 	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh
 
-bench: packages
+bench:
+	$(STAGE) packages tests/lab/packages.sh tests
 	$(STAGE) build $(CARGO) build --locked --release --package bp
 	$(STAGE) bench $(SUDO) tests/bench/run.sh target/release/bp

@@ -1,6 +1,6 @@
 #!/bin/bash
-# The engine's packages in root file systems, GlusterFS in namespaces, then the main path on real virtual machines, on a
-# ground of its own, which is taken away at the end.
+# The engine's packages in root file systems, GlusterFS in namespaces, then the main path on real
+# virtual machines, on a ground of its own, which is taken away at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export BP_GROUND=bp-test

@@ -3,7 +3,8 @@
 # Does nothing, and asks nobody, where everything is there already.
 #
 #   packages.sh          what `make lab` needs
-#   packages.sh tests    what `make test` needs besides: servers and firewalls, never as services
+#   packages.sh tests    what `make test` and `make bench` need besides: servers and firewalls,
+#                        never as services
 set -eu
 
 packages="
@@ -15,7 +16,7 @@ packages="
 # What tests start by themselves, in places of their own. As a service of this machine none of
 # them may run because of that: a firewall could lock its user out.
 servers="pdns-server pdns-backend-sqlite3 sqlite3 bind9 ufw firewalld dbus
-    glusterfs-server attr openssh-server"
+    glusterfs-server attr openssh-server curl"
 units="pdns named firewalld ufw glusterd ssh"
 new=
 # Since Debian 13 the daemon's drivers are packages of their own.
