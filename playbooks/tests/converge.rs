@@ -168,6 +168,14 @@ fn replicated_services() {
             vec![runs(1), runs(2), task(1, "failed", "shutdown", "task: non-zero exit (3)", 8)],
         ),
         (
+            "rolled back, a task being stopped while it started",
+            updated(web(), "rollback_completed", "rollback completed", "old"),
+            vec![
+                task(1, "failed", "shutdown", "task: non-zero exit (1)", 8),
+                task(2, "failed", "shutdown", "starting container failed: context canceled", 9),
+            ],
+        ),
+        (
             "rolled back before, right now",
             updated(web(), "rollback_completed", "", NEW),
             vec![runs(1), runs(2)],
@@ -194,6 +202,7 @@ fn replicated_services() {
     paused: failed: the update of shop_web stands still: update paused due to failure or early termination of task x: task shop_web.2 on host-n1: task: non-zero exit (1)
     rolling back: not: shop_web is rollback_started
     rolled back: failed: shop_web was rolled back: task shop_web.1 on host-n1: task: non-zero exit (3)
+    rolled back, a task being stopped while it started: failed: shop_web was rolled back: task shop_web.1 on host-n1: task: non-zero exit (1)
     rolled back before, right now: true
     rollback paused: failed: the update of shop_web stands still: rollback paused
     another definition: not: shop_web has another definition

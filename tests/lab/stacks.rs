@@ -18,6 +18,10 @@ networks:
     )
 }
 
+/// What a stack's change concerns: the rest of the lab was looked at by the stages before.
+const UP: &[&str] = &["up", "lab.yml", "--yes", "--only", "stacks"];
+const PLAN: &[&str] = &["plan", "lab.yml", "--only", "stacks"];
+
 const UPDATES: &str = "    deploy:
       replicas: 2
       update_config: { parallelism: 1, order: stop-first, failure_action: rollback, monitor: 5s }
@@ -43,30 +47,30 @@ pub fn own_stacks(lab: &Lab) {
     write(lab, &compose("lab/web:1", UPDATES), OWN);
     let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
     assert!(up.applied().contains("stacks/own deployed/"), "{:?}", up.applied());
-    lab.expect(&["plan", "lab.yml"], 0);
+    lab.expect(PLAN, 0);
 
     // A good change goes up.
     write(lab, &compose("lab/web:2", UPDATES), OWN);
-    lab.expect(&["up", "lab.yml", "--yes"], 0);
+    lab.expect(UP, 0);
 
     // One that does not start is rolled back by the swarm, and that is a failure.
     let broken = format!("{UPDATES}\n    environment: {{ BREAK: '1' }}");
     write(lab, &compose("lab/web:1", &broken), OWN);
-    let failed = lab.expect(&["up", "lab.yml", "--yes"], 1);
+    let failed = lab.expect(UP, 1);
     says(&failed, &["own_web was rolled back", "non-zero exit (1)"]);
     assert_eq!(failed.last()["failed"], 1);
-    let plan = lab.expect(&["plan", "lab.yml"], 3);
+    let plan = lab.expect(PLAN, 3);
     assert!(plan.shown().contains("stacks/own deployed/"), "{:?}", plan.shown());
 
     // What was there before is right again: nothing has to be rolled out for it.
     write(lab, &compose("lab/web:2", UPDATES), OWN);
-    let back = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    let back = lab.expect(UP, 0);
     assert_eq!(back.last()["applied"], 0, "{:?}", back.applied());
 
     // An image that never starts: its bound, its own error, its last words.
     write(lab, &compose("lab/broken:1", ""), &OWN.replace("own", "ill").replace("3m", "90s"));
     std::fs::rename(lab.dir.join("own.yml"), lab.dir.join("ill.yml")).expect("rename");
-    let failed = lab.expect(&["up", "lab.yml", "--yes"], 1);
+    let failed = lab.expect(UP, 1);
     says(
         &failed,
         &["not true within 90 s", "task ill_web.1", "non-zero exit", "last log lines of ill_web"],
@@ -77,14 +81,14 @@ pub fn own_stacks(lab: &Lab) {
     let job = "    deploy: { restart_policy: { condition: none } }";
     let stack = "  - once: { file: own.yml, within: 2m }\n";
     write(lab, &compose("lab/job:1", job), stack);
-    lab.expect(&["up", "lab.yml", "--yes"], 0);
-    lab.expect(&["plan", "lab.yml"], 0);
+    lab.expect(UP, 0);
+    lab.expect(PLAN, 0);
 
     // What has left the file is removed, and `plan` says so before.
     write_blueprint(lab, &|text| text);
-    let plan = lab.expect(&["plan", "lab.yml"], 3);
+    let plan = lab.expect(PLAN, 3);
     assert_eq!(plan.shown(), ["stacks/unlisted stacks/".to_owned()].into());
-    lab.expect(&["up", "lab.yml", "--yes"], 0);
+    lab.expect(UP, 0);
     assert_eq!(lab.on("node1", "docker stack ls --format '{{.Name}}'"), "etcd");
 }
 
