@@ -11,7 +11,7 @@ use crate::stacks;
 use crate::tree::Span;
 use crate::{
     check_base, check_dns, check_firewall, check_gluster, check_hosts, check_names, check_networks,
-    check_records, check_stacks,
+    check_records, check_services, check_stacks,
 };
 
 /// The resolved blueprint beside the file, for the rules.
@@ -79,6 +79,8 @@ const RULES: &[Rule] = &[
     check_stacks::deployed,
     check_stacks::images,
     check_stacks::ports,
+    check_services::reserved,
+    check_services::secrets,
 ];
 
 /// The rules that conclude from what is not there: silent while a part is unreadable.
@@ -95,6 +97,10 @@ const RULES_ON_THE_WHOLE: &[Rule] = &[
     check_stacks::health,
     check_stacks::networks,
     check_stacks::placement,
+    check_services::needs,
+    check_services::versions,
+    check_services::owners,
+    check_services::hosts,
 ];
 
 /// Runs every rule.

@@ -4,8 +4,9 @@
 
 use crate::field::{Field, List, Map};
 use crate::file_ground::{Base, Dns, Firewall, Volume};
+use crate::file_stacks::Stack;
 use crate::lab::{Accel, Availability, CloneKind, Role};
-use crate::units::{LogSize, Net, Ports, Size, Time};
+use crate::units::{LogSize, Net, Ports, Size};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -44,6 +45,8 @@ pub(crate) struct Blueprint {
     pub swarm: Field<Swarm>,
     /// Images that are loaded instead of pulled.
     pub images: Field<Images>,
+    /// Secrets of stacks that are given; all others are generated in the swarm.
+    pub secrets: Field<Map<Secret>>,
     /// What runs in the swarm, in the order of deployment.
     pub stacks: Field<List<Stack>>,
     /// The phases of the run, in order, where the built-in order is not wanted: `machines`,
@@ -378,56 +381,4 @@ pub(crate) struct Images {
     pub archives: Field<List<String>>,
     /// Image repositories (without a tag) and what stands in for them.
     pub replace: Field<Map<String>>,
-}
-
-/// A stack: the name of one that bp ships, or a name with its settings.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[schemars(untagged)]
-pub(crate) enum Stack {
-    /// A stack that bp ships, as it is.
-    #[serde(rename = "word")]
-    Name(String),
-    /// A name and its settings.
-    #[serde(rename = "map")]
-    #[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
-    Settings(Map<StackBody>),
-}
-
-/// The settings of a stack.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a map such as `{ file: stacks/web.yml }`")]
-pub(crate) struct StackBody {
-    /// For `etcd`: the number of members, 1, 3 or 5; as many as there are managers by default.
-    pub members: Field<u32>,
-    /// A compose file.
-    pub file: Field<String>,
-    /// Stacks that must be healthy before it.
-    pub needs: Field<List<String>>,
-    /// When it is healthy, besides all its tasks running.
-    pub health: Field<List<Health>>,
-    /// How long its services may take to converge; 5m by default.
-    pub within: Field<Time>,
-}
-
-/// A health check: one of `http`, `tcp`, `check`, `replicas`.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields, expecting = "a map such as `{ http: \"http://web:8080/\" }`")]
-pub(crate) struct Health {
-    /// A URL that answers a GET with the status that `expect` names.
-    pub http: Field<String>,
-    /// `host:port` that accepts a connection.
-    pub tcp: Field<String>,
-    /// A shell command that exits with 0 on a manager.
-    pub check: Field<String>,
-    /// So many running tasks of `service`.
-    pub replicas: Field<u64>,
-    /// The service of the compose file whose tasks are counted.
-    pub service: Field<String>,
-    /// The overlay network from which `http` or `tcp` is asked.
-    pub network: Field<String>,
-    /// The status that `http` expects; 200 by default.
-    #[schemars(range(min = 100, max = 599))]
-    pub expect: Field<u16>,
-    /// How long it may take to become true; 2m by default.
-    pub within: Field<Time>,
 }

@@ -4,12 +4,12 @@
 //! nothing needs to be checked again.
 
 use crate::ground::{Base, Dns, Firewall, Port, Volume};
+use crate::services::Stack;
 use indexmap::IndexMap;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A whole cluster as its blueprint describes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +38,8 @@ pub struct Lab {
     pub images: Images,
     /// Stacks in the order of the file, which is their order of deployment.
     pub stacks: Vec<Stack>,
+    /// Secrets of stacks that are given, by name; all others are generated in the swarm.
+    pub secrets: IndexMap<String, Secret>,
     /// The phases of the run, in order.
     pub phases: Vec<Phase>,
     /// The operator's own private key for hosts that name none; `None`: a key of the lab's own.
@@ -53,6 +55,11 @@ impl Lab {
     /// The hosts that are in the swarm, managers and workers, in the order of the file.
     pub fn nodes(&self) -> impl Iterator<Item = &Host> {
         self.hosts.iter().filter(|h| h.role != Role::None)
+    }
+
+    /// Where the first volume is mounted on every node: what services keep there survives a node.
+    pub fn shared(&self) -> Option<&str> {
+        self.volumes.first().map(|v| v.mount.as_str())
     }
 
     /// The host of this name.
@@ -381,72 +388,6 @@ impl Images {
             None => image.to_owned(),
         }
     }
-}
-
-/// A stack: one that bp ships, or the user's own compose file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Stack {
-    /// Its name, also the name of the docker stack.
-    pub name: String,
-    /// What is deployed.
-    pub kind: StackKind,
-    /// Stacks that must be healthy before it.
-    pub needs: Vec<String>,
-    /// What its author calls healthy, besides all tasks running.
-    pub health: Vec<Health>,
-    /// How long its services may take to converge.
-    pub within: Duration,
-}
-
-/// What a stack deploys.
-#[derive(Clone, Debug, PartialEq)]
-pub enum StackKind {
-    /// etcd on the first managers (1, 3 or 5 of them).
-    Etcd {
-        /// Names of the hosts that hold a member, in order; an odd number.
-        members: Vec<String>,
-    },
-    /// The user's own compose v3 file.
-    File(PathBuf),
-}
-
-/// One health check of a user's stack.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Health {
-    /// What is asked.
-    pub probe: Probe,
-    /// How long it may take to become true.
-    pub within: Duration,
-}
-
-/// What a health check asks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// A GET answered with this status.
-    Http {
-        /// The URL.
-        url: String,
-        /// The overlay network it is asked from; `None`: from a manager's own network.
-        network: Option<String>,
-        /// The expected status code.
-        expect: u16,
-    },
-    /// A TCP connection that is accepted.
-    Tcp {
-        /// Host name or address, and port.
-        address: String,
-        /// The overlay network it is asked from; `None`: from a manager's own network.
-        network: Option<String>,
-    },
-    /// A shell command on a manager that exits with 0.
-    Check(String),
-    /// So many running tasks of a service of the stack.
-    Replicas {
-        /// The service's name in the compose file.
-        service: String,
-        /// How many.
-        count: u64,
-    },
 }
 
 /// A phase of the run.

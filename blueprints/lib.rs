@@ -12,6 +12,7 @@ mod check_hosts;
 mod check_names;
 mod check_networks;
 mod check_records;
+mod check_services;
 mod check_stacks;
 mod compose;
 mod context;
@@ -21,6 +22,7 @@ mod dns;
 mod field;
 mod file;
 mod file_ground;
+mod file_stacks;
 mod firewall;
 mod gluster;
 mod ground;
@@ -31,17 +33,21 @@ mod login;
 mod phases;
 mod ranges;
 mod schema;
+mod services;
+mod shipped;
 mod stacks;
 mod swarm;
 mod text;
 mod tree;
 mod units;
+pub mod versions;
 mod wording;
 
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use ground::*;
 pub use lab::*;
 pub use schema::schema;
+pub use services::*;
 pub use text::MAX_BYTES;
 
 use check::Plan;
@@ -128,8 +134,9 @@ fn resolve(file: &file::Blueprint, whole: bool, context: &mut Context<'_>) -> La
     let (swarm, networks) = swarm::swarm(file, context);
     let images = swarm::images(file, context);
     let all: Vec<&Host> = hosts.iter().map(|h| &h.host).collect();
-    let stacks = stacks::resolve(file, &all, context);
     let domain = file.domain.get().cloned().unwrap_or_else(|| format!("{name}.internal"));
+    let stacks = stacks::resolve(file, &domain, &all, context);
+    let secrets = login::secrets(file, context);
     let dns = dns::resolve(file, &domain, &all, context);
     let firewall = firewall::resolve(file);
     let volumes = gluster::resolve(file, &all, context);
@@ -147,7 +154,8 @@ fn resolve(file: &file::Blueprint, whole: bool, context: &mut Context<'_>) -> La
         volumes,
         swarm,
         images,
-        stacks: stacks.iter().map(|s| s.stack.clone()).collect(),
+        stacks: shipped::with_authority(stacks.iter().map(|s| s.stack.clone()).collect()),
+        secrets,
         phases,
         ssh_key,
     };

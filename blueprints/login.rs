@@ -4,7 +4,21 @@ use crate::context::{Context, is_address, is_fingerprint, is_user};
 use crate::field::{Field, Spanned};
 use crate::file;
 use crate::lab::{Jump, Secret, Ssh, Sudo};
+use indexmap::IndexMap;
 use std::path::PathBuf;
+
+/// The blueprint's `secrets`.
+pub(crate) fn secrets(
+    blueprint: &file::Blueprint,
+    context: &mut Context<'_>,
+) -> IndexMap<String, Secret> {
+    let mut secrets = IndexMap::new();
+    for (name, secret) in blueprint.secrets.entries() {
+        check_secret(secret, context);
+        secrets.insert(name.value.clone(), source(&secret.value, context));
+    }
+    secrets
+}
 
 /// Checks one `ssh` section by itself.
 pub(crate) fn check(section: &Field<file::Ssh>, context: &mut Context<'_>) {

@@ -5,14 +5,14 @@ use crate::context::{Context, is_host_port, is_url};
 use crate::diagnostic::Problem;
 use crate::field::{Field, Spanned};
 use crate::file;
-use crate::lab::{Availability, Health, Host, Probe, Role, Stack, StackKind};
+use crate::file_stacks::{self, StackBody};
+use crate::lab::Host;
+use crate::services::{Health, Probe, Stack, StackKind};
+use crate::shipped;
 use crate::tree::Span;
 use crate::units::Time;
 use crate::wording::{nearest, short};
 use std::time::Duration;
-
-/// The stacks that bp ships.
-pub(crate) const SHIPPED: &[&str] = &["etcd"];
 
 /// More stacks than any swarm has.
 const MAX_STACKS: usize = 1000;
@@ -24,13 +24,14 @@ pub(crate) struct Written<'a> {
     pub at: Span,
     /// Where its compose file is named.
     pub file_at: Span,
-    pub file: Option<&'a file::StackBody>,
+    pub file: Option<&'a StackBody>,
     pub compose: Option<Compose>,
 }
 
 /// Every stack of the blueprint, in the order of the file.
 pub(crate) fn resolve<'a>(
     blueprint: &'a file::Blueprint,
+    domain: &str,
     hosts: &[&Host],
     context: &mut Context<'_>,
 ) -> Vec<Written<'a>> {
@@ -41,17 +42,17 @@ pub(crate) fn resolve<'a>(
             break;
         }
         match &item.value {
-            file::Stack::Name(name) => {
+            file_stacks::Stack::Name(name) => {
                 let name = Spanned { value: name.clone(), at: item.at };
-                stacks.extend(one(&name, None, hosts, context));
+                stacks.extend(one(&name, None, domain, hosts, context));
             }
-            file::Stack::Settings(map) if map.0.len() == 1 => {
+            file_stacks::Stack::Settings(map) if map.0.len() == 1 => {
                 let (name, body) = &map.0[0];
                 if let Some(body) = body.get() {
-                    stacks.extend(one(name, Some(body), hosts, context));
+                    stacks.extend(one(name, Some(body), domain, hosts, context));
                 }
             }
-            file::Stack::Settings(map) => {
+            file_stacks::Stack::Settings(map) => {
                 let message = format!("expected one stack, found {} keys", map.0.len());
                 let help = "each stack is an item of its own: `- web: { file: stacks/web.yml }`";
                 let at = map.0.get(1).map_or(item.at, |(name, _)| name.at);
@@ -64,40 +65,52 @@ pub(crate) fn resolve<'a>(
 
 fn one<'a>(
     name: &Spanned<String>,
-    body: Option<&'a file::StackBody>,
+    body: Option<&'a StackBody>,
+    domain: &str,
     hosts: &[&Host],
     context: &mut Context<'_>,
 ) -> Option<Written<'a>> {
-    let empty = file::StackBody::default();
+    let empty = StackBody::default();
     let file = body.unwrap_or(&empty);
     let shape = Field::Given(name.clone());
     context.shape(&shape, is_stack, "a stack's name (letters a to z, digits, `_`, `-`)");
     let mut compose = None;
+    let (mut image, mut version) = (String::new(), String::new());
     let kind = match &file.file {
         Field::Given(path) => {
-            if let Some(members) = file.members.given() {
-                context.error(members.at, "`members` belongs to the `etcd` that bp ships");
-            }
+            shipped::belongs(file, None, context);
             compose = read_compose(path, context);
             StackKind::File(context.path(&path.value))
         }
         Field::Wrong => return None,
-        Field::Absent if name.value == "etcd" => etcd(name, file, hosts, context),
-        Field::Absent => {
-            unknown(name, body.is_some(), context);
-            return None;
-        }
+        Field::Absent => match shipped::kind(name, file, domain, hosts, context) {
+            Some(kind) => {
+                (image, version) = shipped::version(name, file, context);
+                kind
+            }
+            None => {
+                unknown(name, body.is_some(), context);
+                return None;
+            }
+        },
     };
     let health = file.health.items().filter_map(|h| health(h, context)).collect();
-    let within = file.within.get().map_or(Duration::from_secs(300), |time| time.0);
+    let within = file.within.get().map_or(shipped::within(&kind), |time| time.0);
     check_within(&file.within, context);
     Some(Written {
         stack: Stack {
             name: name.value.clone(),
+            needs: shipped::needs(&kind)
+                .iter()
+                .map(|n| (*n).to_owned())
+                .chain(file.needs.items().map(|n| n.value.clone()))
+                .collect(),
             kind,
-            needs: file.needs.items().map(|n| n.value.clone()).collect(),
+            image,
+            version,
             health,
             within,
+            on_failure: file.on_failure.get().copied().unwrap_or_default(),
         },
         at: name.at,
         file_at: file.file.given().map_or(name.at, |f| f.at),
@@ -121,11 +134,14 @@ fn unknown(name: &Spanned<String>, settings: bool, context: &mut Context<'_>) {
     } else {
         Problem::error(name.at, format!("unknown stack `{shown}`"))
     };
-    match nearest(&name.value, SHIPPED) {
+    match nearest(&name.value, shipped::NAMES) {
         Some(known) => problem.label = Some(format!("did you mean `{known}`?")),
         None => {
-            let help = "bp ships `etcd`; a stack of one's own is `name: { file: stacks/name.yml }`";
-            problem.help = Some(help.to_owned());
+            let help = format!(
+                "bp ships {}; a stack of one's own is `name: {{ file: stacks/name.yml }}`",
+                crate::wording::list(shipped::NAMES)
+            );
+            problem.help = Some(help);
         }
     }
     context.problems.push(problem);
@@ -154,42 +170,6 @@ fn read_compose(path: &Spanned<String>, context: &mut Context<'_>) -> Option<Com
     }
 }
 
-/// etcd on the first managers that take tasks.
-fn etcd(
-    name: &Spanned<String>,
-    file: &file::StackBody,
-    hosts: &[&Host],
-    context: &mut Context<'_>,
-) -> StackKind {
-    // Whatever their availability: a member stays with its data, and a paused host keeps it.
-    let managers: Vec<&&Host> = hosts.iter().filter(|h| h.role == Role::Manager).collect();
-    let most = managers.len().min(5);
-    let default = most - usize::from(most > 0 && most.is_multiple_of(2));
-    let mut members = default;
-    if let Some(written) = file.members.given() {
-        members = written.value as usize;
-        if ![1, 3, 5].contains(&members) {
-            let help = "an even member adds a vote to lose and none to win";
-            context.error_help(
-                written.at,
-                format!("expected 1, 3 or 5 members, found `{members}`"),
-                help,
-            );
-        } else if members > managers.len() {
-            let count = managers.len();
-            let message = format!("{members} members, and {count} managers");
-            context.error_help(written.at, message, "each member runs on a manager of its own");
-        }
-    }
-    let drained = |h: &&&&Host| h.availability == Availability::Drain;
-    if let Some(host) = managers.iter().take(members).find(drained) {
-        let message = format!("etcd would have a member on `{}`, which is drained", host.name);
-        let help = "a member stays with its data: keep the host active or paused";
-        context.error_help(name.at, message, help);
-    }
-    StackKind::Etcd { members: managers.iter().take(members).map(|h| h.name.clone()).collect() }
-}
-
 fn check_within(within: &Field<Time>, context: &mut Context<'_>) {
     if let Some(time) = within.given()
         && !(Duration::from_secs(1)..=Duration::from_secs(86_400)).contains(&time.value.0)
@@ -198,7 +178,7 @@ fn check_within(within: &Field<Time>, context: &mut Context<'_>) {
     }
 }
 
-fn health(written: &Spanned<file::Health>, context: &mut Context<'_>) -> Option<Health> {
+fn health(written: &Spanned<file_stacks::Health>, context: &mut Context<'_>) -> Option<Health> {
     let file = &written.value;
     check_within(&file.within, context);
     let given = [

@@ -170,7 +170,7 @@ fn the_shipped_lab_passes() {
     assert_eq!(warnings, []);
     assert_eq!(lab.images.archives, [PathBuf::from("/lab/../target/images/etcd.tar")]);
     let members = ["node1", "node2", "node3"].map(str::to_owned).to_vec();
-    assert_eq!(lab.stacks[0].kind, StackKind::Etcd { members });
+    assert_eq!(lab.stacks[0].kind, StackKind::Etcd(members));
     assert_eq!(lab.hosts[2].labels["placepoint"], "rp");
     assert_eq!(lab.hosts[0].machine, Machine { cpus: 1, memory: 2 << 30, disk: 10 << 30 });
 }
@@ -386,7 +386,7 @@ fn long_texts_are_refused() {
 fn the_schema_is_of_the_same_fields() {
     let schema = schema();
     let keys: Vec<&String> = schema["properties"].as_object().expect("an object").keys().collect();
-    insta::assert_snapshot!(format!("{keys:?}"), @r#"["version", "name", "domain", "provider", "machine", "hosts", "ssh", "base", "dns", "firewall", "engine", "gluster", "swarm", "images", "stacks", "phases"]"#);
+    insta::assert_snapshot!(format!("{keys:?}"), @r#"["version", "name", "domain", "provider", "machine", "hosts", "ssh", "base", "dns", "firewall", "engine", "gluster", "swarm", "images", "secrets", "stacks", "phases"]"#);
     insta::assert_snapshot!(schema["required"], @r#"["version","name","hosts"]"#);
     let mut maps = 0;
     let mut look = vec![&schema];

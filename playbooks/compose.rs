@@ -1,16 +1,15 @@
 //! Compose files: a stack's template or the user's own file, rendered, completed, and read for what
 //! bp needs to know of it.
 
-use crate::images;
+use crate::docker::SwarmView;
+use crate::shipped::{self, Shipped};
 use crate::step::Failure;
+use crate::{images, secrets};
 use blueprints::{Host, Lab, Role, Stack, StackKind};
 use handlebars::Handlebars;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::path::Path;
-
-/// etcd's template.
-const ETCD: &str = include_str!("stacks/etcd.compose.yml");
 
 /// The label that says which definition of a service is deployed.
 pub(crate) const SPEC_LABEL: &str = "bp.spec";
@@ -28,6 +27,75 @@ pub struct Compose {
     pub services: Vec<Wanted>,
     /// Whether every image comes from an archive: then no registry is asked.
     pub offline: bool,
+    /// Secrets and configs that are made outside of the file, by the names that it knows them by.
+    pub outside: Vec<Outside>,
+}
+
+/// A secret or a config that is made outside of a compose file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// `secrets` or `configs`.
+    pub kind: &'static str,
+    /// What the file calls it.
+    pub name: String,
+}
+
+impl Compose {
+    /// The stack with the names that its secrets and configs have in the swarm now, which are part
+    /// of its services' definitions: where one was rotated, a service that uses it has changed.
+    ///
+    /// # Errors
+    /// Which of them is not made yet.
+    pub fn settled(&self, view: &SwarmView, lab: &str) -> Result<Self, String> {
+        if self.outside.is_empty() {
+            return Ok(self.clone());
+        }
+        let mut document: Value = serde_json::from_str(&self.text).map_err(|e| e.to_string())?;
+        let mut real = Vec::new();
+        for Outside { kind, name } in &self.outside {
+            let (found, all) = match *kind {
+                "secrets" => (secrets::current(view, lab, name), &view.secrets),
+                _ => (secrets::config(view, lab, name), &view.configs),
+            };
+            let by_hand = || all.iter().find(|s| s.spec.name == *name);
+            let found = found.or_else(by_hand).map(|s| s.spec.name.clone());
+            let kind_of_one = kind.trim_end_matches('s');
+            let found = found.ok_or_else(|| format!("the {kind_of_one} {name} is not made yet"))?;
+            document[*kind][name] = json!({ "external": true, "name": found });
+            real.push((*kind, name.clone(), found));
+        }
+        let mut settled = self.clone();
+        for wanted in &mut settled.services {
+            let service = &mut document["services"][&wanted.name];
+            let mut parts = vec![wanted.spec.clone()];
+            for (kind, name, found) in &real {
+                let used = service[*kind].as_array().into_iter().flatten();
+                let names = |entry: &Value| entry.as_str().or_else(|| entry["source"].as_str()) == Some(name);
+                if used.clone().any(names) {
+                    parts.push(found.clone());
+                }
+            }
+            if parts.len() > 1 {
+                let parts: Vec<&[u8]> = parts.iter().map(String::as_bytes).collect();
+                wanted.spec = digest(&parts);
+                service["deploy"]["labels"][SPEC_LABEL] = json!(wanted.spec);
+            }
+        }
+        settled.text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
+        Ok(settled)
+    }
+
+    /// The stack with these services only; what else there is stays as it is.
+    pub fn part(&self, services: &[String]) -> Result<Self, String> {
+        let mut document: Value = serde_json::from_str(&self.text).map_err(|e| e.to_string())?;
+        let mut part = self.clone();
+        part.services.retain(|s| services.contains(&s.name));
+        if let Some(all) = document["services"].as_object_mut() {
+            all.retain(|name, _| services.contains(name));
+        }
+        part.text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
+        Ok(part)
+    }
 }
 
 /// What bp knows of a service before it is deployed.
@@ -89,17 +157,21 @@ pub fn all(lab: &Lab, beside: &Path) -> Result<Vec<Compose>, Failure> {
 }
 
 fn render(lab: &Lab, stack: &Stack, beside: &Path) -> Result<Compose, Failure> {
-    let (file, text, base) = match &stack.kind {
-        StackKind::Etcd { members } => {
-            let values = json!({ "members": members, "lab": lab.name });
-            ("etcd.compose.yml".to_owned(), template(ETCD, &values)?, beside)
-        }
-        StackKind::File(path) => {
+    let shipped = shipped::of(lab, stack);
+    let (file, text, base) = match (&stack.kind, &shipped) {
+        (StackKind::File(path), _) => {
             let name = path.display().to_string();
             let text = std::fs::read_to_string(path)
                 .map_err(|e| Failure::new(format!("read the compose file `{name}`: {e}")))?;
             (name, text, path.parent().unwrap_or(beside))
         }
+        (_, Some(shipped)) => {
+            let mut values = shipped.values.clone();
+            values["lab"] = json!(lab.name);
+            values["image"] = json!(stack.image);
+            (shipped.file.to_owned(), template(shipped.template, &values)?, beside)
+        }
+        (_, None) => return Err(Failure::new(format!("bp ships no stack {}", stack.name))),
     };
     let wrong = |what: String| Failure::new(format!("{file}: {what}"));
     let mut document: serde_yaml::Value =
@@ -109,7 +181,7 @@ fn render(lab: &Lab, stack: &Stack, beside: &Path) -> Result<Compose, Failure> {
     let Value::Object(document) = document else {
         return Err(wrong("a compose file is a map".to_owned()));
     };
-    complete(lab, &stack.name, document, base).map_err(wrong)
+    complete(lab, &stack.name, document, base, shipped.as_ref()).map_err(wrong)
 }
 
 /// Fills a template in; what it names has to exist.
@@ -128,16 +200,22 @@ fn complete(
     name: &str,
     mut document: Map<String, Value>,
     base: &Path,
+    shipped: Option<&Shipped>,
 ) -> Result<Compose, String> {
     refuse_interpolation(&Value::Object(document.clone()), "")?;
     document.entry("version").or_insert(json!("3.8"));
     document.remove("name");
-    let mut files = Vec::new();
+    let (mut files, mut outside) = (Vec::new(), Vec::new());
     for kind in ["configs", "secrets"] {
         if let Some(Value::Object(entries)) = document.get_mut(kind) {
             for (key, entry) in entries {
-                name_by_content(name, key, entry, base, &mut files)
+                name_by_content(name, key, entry, base, shipped, &mut files)
                     .map_err(|why| format!("{kind}.{key}: {why}"))?;
+                // One with a name of its own is the user's, whatever bp makes.
+                let made_outside = entry.get("external") == Some(&json!(true));
+                if made_outside && entry.get("name").is_none() {
+                    outside.push(Outside { kind, name: key.clone() });
+                }
             }
         }
     }
@@ -184,7 +262,7 @@ fn complete(
         deploy.insert("labels".to_owned(), Value::Object(labels));
     }
     let text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
-    Ok(Compose { name: name.to_owned(), text, files, services: wanted, offline: false })
+    Ok(Compose { name: name.to_owned(), text, files, services: wanted, offline: false, outside })
 }
 
 /// Docker would fill `${NAME}` in from root's environment on a manager, where nobody set it.
@@ -256,11 +334,18 @@ fn name_by_content(
     key: &str,
     entry: &mut Value,
     base: &Path,
+    shipped: Option<&Shipped>,
     files: &mut Vec<(String, Vec<u8>)>,
 ) -> Result<(), String> {
     let Some(path) = entry.get("file").and_then(Value::as_str) else { return Ok(()) };
-    let path = base.join(path);
-    let bytes = std::fs::read(&path).map_err(|e| format!("read `{}`: {e}", path.display()))?;
+    let own = shipped.and_then(|s| s.files.iter().find(|(name, _)| *name == path));
+    let bytes = match own {
+        Some((_, text)) => text.clone().into_bytes(),
+        None => {
+            let path = base.join(path);
+            std::fs::read(&path).map_err(|e| format!("read `{}`: {e}", path.display()))?
+        }
+    };
     let at = format!("file-{}", files.len());
     // Docker can't change what has a name: a changed file needs a new one.
     if entry.get("name").is_some() {

@@ -57,6 +57,18 @@ struct Run {
     events: Events,
     world: Arc<dyn World>,
     sessions: HashMap<String, Mutex<Option<Arc<dyn Session>>>>,
+    deployed: std::sync::Mutex<HashMap<String, Vec<Deployed>>>,
+}
+
+/// A service that this run has sent to the swarm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Deployed {
+    /// Its name in its stack.
+    pub service: String,
+    /// Its definition.
+    pub spec: String,
+    /// The definition before; `None`: it was not there.
+    pub before: Option<String>,
 }
 
 /// Lasts for one round of checks: what was asked once is not asked again.
@@ -81,7 +93,8 @@ impl Cx {
     pub fn new(lab: Arc<Lab>, dir: PathBuf, events: Events, world: Arc<dyn World>) -> Self {
         let sessions = lab.hosts.iter().map(|h| (h.name.clone(), Mutex::default())).collect();
         let round = Arc::new(Round::of(&lab));
-        let run = Arc::new(Run { lab, dir, events, world, sessions });
+        let deployed = std::sync::Mutex::default();
+        let run = Arc::new(Run { lab, dir, events, world, sessions, deployed });
         Self { run, round, wipe_bricks: false }
     }
 
@@ -120,6 +133,22 @@ impl Cx {
     /// What is outside this machine.
     pub fn world(&self) -> &Arc<dyn World> {
         &self.run.world
+    }
+
+    /// Notes that a service was sent to the swarm. The first word on what was before stays.
+    pub(crate) fn note_deployed(&self, stack: &str, deployed: Deployed) {
+        let mut all = self.run.deployed.lock().unwrap_or_else(|e| e.into_inner());
+        let services = all.entry(stack.to_owned()).or_default();
+        match services.iter_mut().find(|d| d.service == deployed.service) {
+            Some(known) => known.spec = deployed.spec,
+            None => services.push(deployed),
+        }
+    }
+
+    /// The services of a stack that this run has sent to the swarm.
+    pub(crate) fn deployed(&self, stack: &str) -> Vec<Deployed> {
+        let all = self.run.deployed.lock().unwrap_or_else(|e| e.into_inner());
+        all.get(stack).cloned().unwrap_or_default()
     }
 
     /// Says a remark.

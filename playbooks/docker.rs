@@ -78,8 +78,40 @@ pub struct SwarmView {
     pub services: Vec<Service>,
     /// Their tasks, those that ended not long ago among them.
     pub tasks: Vec<Task>,
+    /// Its secrets, without what they hold.
+    pub secrets: Vec<Sealed>,
+    /// Its configs.
+    pub configs: Vec<Sealed>,
     /// The manager's clock when it was asked, in seconds since 1970.
     pub now: i64,
+}
+
+/// A secret or a config: it never changes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Sealed {
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// When it was made, in RFC 3339, by a manager's clock.
+    #[serde(default)]
+    pub created_at: String,
+    /// What it is.
+    pub spec: SealedSpec,
+}
+
+/// What a secret or a config is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct SealedSpec {
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// A config's content in base64; empty for secrets.
+    #[serde(default)]
+    pub data: String,
 }
 
 /// A node.
@@ -339,7 +371,8 @@ async fn api(cx: &Cx, host: &str, paths: &[&str]) -> Result<Vec<String>, String>
 }
 
 /// What a manager is asked for, in the order of [`SwarmView`]'s fields.
-const VIEW: [&str; 4] = ["/nodes", "/networks", "/services", "/tasks"];
+const VIEW: [&str; 6] =
+    ["/nodes", "/networks", "/services", "/tasks", "/secrets", "/configs"];
 
 impl SwarmView {
     /// Asks the first manager of the lab that can act.
@@ -383,7 +416,9 @@ impl SwarmView {
             networks: networks.into_iter().filter(of_swarm).collect(),
             services: read(answers.get(2))?,
             tasks: read(answers.get(3))?,
-            now: read(answers.get(4))?,
+            secrets: read(answers.get(4))?,
+            configs: read(answers.get(5))?,
+            now: read(answers.get(6))?,
         })
     }
 

@@ -3,7 +3,7 @@
 use crate::cx::Cx;
 use crate::docker::{LAB_LABEL, OverlayNetwork, no_manager};
 use crate::step::{Check, Failure, Step, Trouble};
-use blueprints::{Lab, Network, StackKind};
+use blueprints::{Lab, Network};
 use providers::{Cmd, quote};
 
 /// The steps of the phase.
@@ -14,16 +14,14 @@ pub fn steps(lab: &Lab) -> Vec<Step> {
 /// The declared networks, and those that bp's own stacks need and nobody declared.
 fn wanted(lab: &Lab) -> Vec<Network> {
     let mut wanted = lab.swarm.networks.clone();
-    let needs_etcd = lab.stacks.iter().any(|s| matches!(s.kind, StackKind::Etcd { .. }));
-    if needs_etcd && !wanted.iter().any(|n| n.name == ETCD) {
-        let name = ETCD.to_owned();
-        wanted.push(Network { name, encrypted: false, attachable: false, subnet: None });
+    for name in lab.stacks.iter().flat_map(|s| s.kind.networks()) {
+        if !wanted.iter().any(|n| n.name == *name) {
+            let name = (*name).to_owned();
+            wanted.push(Network { name, encrypted: false, attachable: false, subnet: None });
+        }
     }
     wanted
 }
-
-/// The network of the etcd stack's template.
-const ETCD: &str = "etcd";
 
 fn made(lab: &Lab, wanted: &Network) -> Step {
     let (checked, applied, lab) = (wanted.clone(), wanted.clone(), lab.name.clone());

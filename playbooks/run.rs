@@ -140,6 +140,11 @@ impl Going<'_> {
                     if let Some(shown) = self.diagnosis(step).await {
                         failure.message = format!("{}\n{shown}", failure.message);
                     }
+                    if let Some(undo) = &step.undo
+                        && let Some(done) = undo(self.cx.fresh()).await
+                    {
+                        failure.message = format!("{}\n{done}", failure.message);
+                    }
                     self.cx.events().emit(Event::StepFailed {
                         about: about(step),
                         error: failure.message,

@@ -208,6 +208,8 @@ pub struct Step {
     pub alone: Option<&'static str>,
     /// What is shown with a failure, so that it can be understood from the log alone.
     pub diagnose: Option<DiagnoseFn>,
+    /// Takes back what the run began, where the step fails, and says so.
+    pub undo: Option<DiagnoseFn>,
 }
 
 impl Step {
@@ -232,6 +234,7 @@ impl Step {
             within: Duration::from_secs(120),
             alone: None,
             diagnose: None,
+            undo: None,
         }
     }
 
@@ -295,6 +298,15 @@ impl Step {
         F: Future<Output = Option<String>> + Send + 'static,
     {
         self.diagnose = Some(Arc::new(move |cx| Box::pin(ask(cx))));
+        self
+    }
+
+    /// With this done when it fails, which says what it did; `None`: there was nothing to do.
+    pub fn undo<F>(mut self, undo: impl Fn(Cx) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<String>> + Send + 'static,
+    {
+        self.undo = Some(Arc::new(move |cx| Box::pin(undo(cx))));
         self
     }
 

@@ -22,6 +22,7 @@ fn compose(replicas: Option<u64>, constraints: &[&str]) -> Compose {
         files: Vec::new(),
         services: vec![wanted],
         offline: false,
+        outside: Vec::new(),
     }
 }
 
@@ -72,6 +73,8 @@ fn view(service: Option<Value>, nodes: &[Value]) -> SwarmView {
         networks: Vec::new(),
         services: has.into_iter().collect(),
         tasks: Vec::new(),
+        secrets: Vec::new(),
+        configs: Vec::new(),
         now: 4_000_000_000,
     }
 }

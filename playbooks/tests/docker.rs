@@ -13,6 +13,8 @@ pub struct Swarm {
     pub networks: Vec<Value>,
     pub services: Vec<Value>,
     pub tasks: Vec<Value>,
+    pub secrets: Vec<Value>,
+    pub configs: Vec<Value>,
     pub worker_token: String,
     pub manager_token: String,
 }
@@ -204,6 +206,8 @@ impl State {
             }
             "/services" => swarm.services.clone(),
             "/tasks" => swarm.tasks.clone(),
+            "/secrets" => swarm.secrets.clone(),
+            "/configs" => swarm.configs.clone(),
             _ => panic!("{host}: unknown question {url}"),
         };
         json!(answer).to_string() + "\n"

@@ -24,9 +24,9 @@ async fn fresh_and_done() {
     node1$ docker network create --driver overlay --label bp.lab=lab web >/dev/null
     node1$ docker network create --driver overlay --label bp.lab=lab --attachable --opt encrypted --subnet 10.201.1.0/24 db >/dev/null
     ---
-    applied 2, already true 2, failed 0
+    applied 2, already true 3, failed 0
     ");
-    insta::assert_snapshot!(bench.transcript().await, @"applied 0, already true 4, failed 0");
+    insta::assert_snapshot!(bench.transcript().await, @"applied 0, already true 5, failed 0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +58,7 @@ async fn exactly_what_changed_is_applied_and_what_left_is_removed() {
     node1$ docker network create --driver overlay --label bp.lab=lab cache >/dev/null
     node1$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     ---
-    applied 3, already true 1, failed 0
+    applied 3, already true 2, failed 0
     ");
     let mut state = bench.site.lock();
     let left: Vec<String> = state.swarm().networks.iter().map(|n| n["Name"].to_string()).collect();
@@ -120,7 +120,7 @@ async fn a_network_in_use_that_left_the_blueprint_says_what_to_do() {
     Error response from daemon: network web is in use by task x
     hint: docker can't change a network that is used: `docker stack rm` what uses it, then `bp up`
     ---
-    applied 1, already true 1, failed 1
+    applied 1, already true 2, failed 1
     ");
 }
 

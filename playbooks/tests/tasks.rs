@@ -72,12 +72,6 @@ impl State {
         }
         let compose: Value = serde_json::from_slice(&files["compose.json"]).expect("JSON");
         let services = compose["services"].as_object().expect("services");
-        let keep = |s: &Value| {
-            let name = s["Spec"]["Name"].as_str().unwrap_or_default();
-            let mine = name.strip_prefix(&format!("{stack}_"));
-            namespace(s) != stack || mine.is_some_and(|n| services.contains_key(n))
-        };
-        self.managed(host).services.retain(keep);
         let now = stamp(self.now());
         for (key, wanted) in services {
             let serial = self.next();
@@ -97,16 +91,56 @@ impl State {
             let swarm = self.managed(host);
             let old = swarm.services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
             let id = old.map_or_else(|| json!(format!("service{serial}")), |s| s["ID"].clone());
+            let previous = old.map_or(Value::Null, |s| s["Spec"].clone());
             swarm.services.retain(|s| s["ID"] != id);
             swarm.tasks.retain(|t| t["ServiceID"] != id);
             swarm.services.push(json!({ "ID": id, "Spec": { "Name": name, "Labels": labels,
-                "TaskTemplate": task, "Mode": { "Replicated": { "Replicas": replicas } } } }));
+                "TaskTemplate": task, "Mode": { "Replicated": { "Replicas": replicas } } },
+                "PreviousSpec": previous }));
             for slot in 1..=replicas {
                 swarm.tasks.push(json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id,
                     "NodeID": "", "Slot": slot, "CreatedAt": now, "DesiredState": "running",
                     "Status": { "State": "running", "Timestamp": now }, "Spec": task,
                     "NetworksAttachments": feet }));
             }
+        }
+        says("")
+    }
+
+    /// `docker service rm` and `docker service rollback --detach`.
+    pub fn service(&mut self, host: &str, command: &str) -> Output {
+        let (verb, name) = command
+            .strip_suffix(" >/dev/null")
+            .and_then(|c| c.rsplit_once(' '))
+            .unwrap_or_else(|| panic!("{host}: unknown command: docker service {command}"));
+        let swarm = self.managed(host);
+        let Some(at) = swarm.services.iter().position(|s| s["Spec"]["Name"] == name) else {
+            return Output { code: 1, ..says(format!("no such service: {name}")) };
+        };
+        let id = swarm.services[at]["ID"].clone();
+        match verb {
+            "rm" => {
+                swarm.services.remove(at);
+                swarm.tasks.retain(|t| t["ServiceID"] != id);
+            }
+            "rollback --detach" => {
+                let service = &mut swarm.services[at];
+                let before = service["PreviousSpec"].take();
+                if before.is_null() {
+                    let why = format!("service {name} does not have a previous spec");
+                    return Output { code: 1, ..says(why) };
+                }
+                service["Spec"] = before;
+                service["UpdateStatus"] = json!({ "State": "rollback_completed" });
+                let spec = service["Spec"]["TaskTemplate"].clone();
+                for task in swarm.tasks.iter_mut().filter(|t| t["ServiceID"] == id) {
+                    task["Spec"] = spec.clone();
+                    task["DesiredState"] = json!("running");
+                    task["Status"] =
+                        json!({ "State": "running", "Timestamp": "2026-01-01T00:00:00Z" });
+                }
+            }
+            _ => panic!("{host}: unknown command: docker service {command}"),
         }
         says("")
     }

@@ -44,7 +44,7 @@ async fn a_stack_that_left_the_blueprint_goes_and_then_its_network() {
     node1$ docker stack rm blog >/dev/null
     node1$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
     ---
-    applied 2, already true 3, failed 0
+    applied 2, already true 4, failed 0
     ");
     let mut state = bench.site.lock();
     let names: Vec<String> =

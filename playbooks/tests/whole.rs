@@ -111,7 +111,7 @@ async fn from_nothing_to_a_healthy_etcd_and_a_second_run_applies_nothing() {
     node1$ install -d -m 0700 -o root -g root /srv/etcd
     node2$ install -d -m 0700 -o root -g root /srv/etcd
     node3$ install -d -m 0700 -o root -g root /srv/etcd
-    node1$ set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf "$d"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --prune --with-registry-auth --resolve-image never $detach etcd <<<(an archive)
+    node1$ set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf "$d"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --with-registry-auth --resolve-image never $detach etcd <<<(an archive)
     node1$ etcdctl put bp/lab lab
     "#);
 }

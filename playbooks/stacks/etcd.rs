@@ -4,32 +4,27 @@
 //! service's label.
 
 use crate::cx::Cx;
-use crate::runbook;
-use crate::step::{Check, Failure, Step};
-use blueprints::Lab;
+use crate::shipped::Shipped;
+use crate::step::{Check, Step};
+use blueprints::{Lab, Stack};
 use futures::future::join_all;
 use providers::Cmd;
 use serde_json::json;
-use std::path::Path;
 
-/// The folder of each member, on its own node.
-///
-/// # Errors
-/// When the playbook can't be read.
-pub fn before(
-    lab: &Lab,
-    members: &[String],
-    beside: &Path,
-) -> Result<(Vec<Step>, Option<String>), Failure> {
-    let (text, remark) = runbook::built_in("etcd.yml", beside)?;
-    let mut only = lab.clone();
-    only.hosts.retain(|h| members.contains(&h.name));
-    Ok((runbook::steps(&only, "etcd.yml", &text, &json!({}))?, remark))
+/// What bp ships of it.
+pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
+    Shipped {
+        values: json!({ "members": members }),
+        playbook: Some(("etcd.yml", members.to_vec(), json!({}))),
+        health: health(&lab.name, &stack.name, members),
+        takes_turns: true,
+        ..Shipped::new("etcd.compose.yml", include_str!("etcd.compose.yml"))
+    }
 }
 
 /// What healthy means: every member answers, there are as many as asked for, and what is written
 /// through one is read through all.
-pub fn health(lab: &str, stack: &str, members: &[String]) -> Vec<Step> {
+fn health(lab: &str, stack: &str, members: &[String]) -> Vec<Step> {
     vec![whole(stack, members), key(lab, stack, members)]
 }
 

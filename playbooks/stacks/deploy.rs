@@ -1,0 +1,236 @@
+//! A stack's deploy: what differs is sent, members of a quorum one after another.
+
+use super::{GONE, last_words};
+use crate::compose::{Compose, SPEC_LABEL, Wanted};
+use crate::cx::{Cx, Deployed};
+use crate::docker::{Service, SwarmView, no_manager};
+use crate::step::{Check, Failure, Step, Trouble};
+use crate::{converge, limits, survey};
+use blueprints::Lab;
+use providers::{Cmd, Stdin, quote};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The swarm is asked for what the blueprint says.
+pub(super) fn step(
+    lab: &Lab,
+    compose: &Arc<Compose>,
+    within: Duration,
+    turns: bool,
+    gates: &[Step],
+) -> Step {
+    let (checked, applied, shown) = (compose.clone(), compose.clone(), compose.clone());
+    let (of, gates) = (lab.name.clone(), Arc::new(gates.to_vec()));
+    // Each member that takes its turn has the stack's own time.
+    let members = if turns { compose.services.len() as u32 } else { 1 };
+    Step::lab(
+        format!("{} deployed", compose.name),
+        "the swarm is asked for what the blueprint says",
+    )
+    .within(Duration::from_secs(600) + within * members)
+    .diagnose(move |cx| {
+        let compose = shown.clone();
+        async move { last_words(&cx, &compose).await }
+    })
+    .check(move |cx| {
+        let (compose, lab) = (checked.clone(), of.clone());
+        async move {
+            let view = match cx.swarm().await {
+                Ok(view) => view,
+                Err(why) => return Check::Unknown(why),
+            };
+            match compose.settled(&view, &lab) {
+                // What it needs is made by a step before it.
+                Err(why) => Check::Not(why),
+                Ok(compose) => {
+                    let why: Vec<String> =
+                        differs(&view, &compose).into_iter().map(|(_, why)| why).collect();
+                    Check::when(why.is_empty(), why.join(", "))
+                }
+            }
+        }
+    })
+    .apply(move |cx| {
+        let (compose, gates) = (applied.clone(), gates.clone());
+        async move { deploy(&cx, &compose, within, turns, &gates).await }
+    })
+}
+
+/// Sends what differs. Members of a quorum that run already take turns: each is healthy before the
+/// next.
+async fn deploy(
+    cx: &Cx,
+    compose: &Compose,
+    within: Duration,
+    turns: bool,
+    gates: &[Step],
+) -> Result<(), Trouble> {
+    let view = cx.swarm().await.map_err(no_manager)?;
+    let compose = compose.settled(&view, &cx.lab().name).map_err(Failure::new)?;
+    let differ: Vec<String> = differs(&view, &compose).into_iter().map(|(name, _)| name).collect();
+    let (changed, new): (Vec<String>, Vec<String>) =
+        differ.iter().cloned().partition(|name| deployed(&view, &compose, name).is_some());
+    if !turns || changed.is_empty() {
+        return send_part(cx, &compose, &differ).await;
+    }
+    if !new.is_empty() {
+        send_part(cx, &compose, &new).await?;
+    }
+    for service in changed {
+        let part = [service];
+        send_part(cx, &compose, &part).await?;
+        let [service] = part;
+        well_again(cx, &compose, &service, within, gates).await?;
+    }
+    Ok(())
+}
+
+/// Sends these services, and notes what they were before.
+async fn send_part(cx: &Cx, compose: &Compose, services: &[String]) -> Result<(), Trouble> {
+    let view = cx.fresh().swarm().await.map_err(no_manager)?;
+    let part = compose.part(services).map_err(Failure::new)?;
+    for wanted in &part.services {
+        let before = deployed(&view, compose, &wanted.name);
+        cx.note_deployed(
+            &compose.name,
+            Deployed {
+                service: wanted.name.clone(),
+                spec: wanted.spec.clone(),
+                before: before.map(|s| s.spec.labels.get(SPEC_LABEL).cloned().unwrap_or_default()),
+            },
+        );
+    }
+    send(cx, &view, &part).await
+}
+
+/// Waits until a member that took its turn runs and the stack is healthy with it.
+async fn well_again(
+    cx: &Cx,
+    compose: &Compose,
+    service: &str,
+    within: Duration,
+    gates: &[Step],
+) -> Result<(), Trouble> {
+    let part = compose.part(&[service.to_owned()]).map_err(Failure::new)?;
+    let until = Instant::now() + within;
+    loop {
+        let fresh = cx.fresh();
+        let mut check = match fresh.swarm().await {
+            Ok(view) => converge::judge(&view, &part),
+            Err(why) => Check::Unknown(why),
+        };
+        for gate in gates {
+            if check == Check::True {
+                check = survey::check(&fresh, gate).await;
+            }
+        }
+        match check {
+            Check::True => return Ok(()),
+            Check::Failed(failure) => return Err(failure.into()),
+            other if Instant::now() > until => {
+                let why = other.reason();
+                let what = format!(
+                    "the others wait: {service} is not well within {} of its turn: {why}",
+                    limits::seconds(within)
+                );
+                return Err(Failure::new(what).into());
+            }
+            _ => tokio::time::sleep(limits::POLL_SLOWEST).await,
+        }
+    }
+}
+
+/// What the swarm was asked for and what the blueprint says, where they differ.
+fn differs(view: &SwarmView, compose: &Compose) -> Vec<(String, String)> {
+    let mut differs = Vec::new();
+    for wanted in &compose.services {
+        let why = match deployed(view, compose, &wanted.name) {
+            None => Some(format!("the service {}_{} is not there", compose.name, wanted.name)),
+            Some(service) => service_differs(service, wanted, &service.spec.name),
+        };
+        differs.extend(why.map(|why| (wanted.name.clone(), why)));
+    }
+    differs
+}
+
+/// A service of the stack as the swarm has it.
+fn deployed<'v>(view: &'v SwarmView, compose: &Compose, service: &str) -> Option<&'v Service> {
+    let name = format!("{}_{service}", compose.name);
+    view.services.iter().find(|s| s.stack() == compose.name && s.spec.name == name)
+}
+
+fn service_differs(service: &Service, wanted: &Wanted, name: &str) -> Option<String> {
+    let image = service.spec.task_template.image();
+    if service.spec.labels.get(SPEC_LABEL).map(String::as_str) != Some(&wanted.spec) {
+        return Some(format!("{name} has another definition"));
+    }
+    if familiar(image) != familiar(&wanted.image) {
+        return Some(format!("{name} has the image {image}"));
+    }
+    match (service.replicas(), wanted.replicas) {
+        (Some(has), Some(wants)) if has != wants => {
+            Some(format!("{name} has {has} replicas, not {wants}"))
+        }
+        _ => None,
+    }
+}
+
+/// An image as docker's command writes it: without the default registry, with a tag, without the
+/// digest.
+fn familiar(image: &str) -> String {
+    let image = image.split('@').next().unwrap_or(image);
+    let image = image.strip_prefix("docker.io/").unwrap_or(image);
+    let image = image.strip_prefix("library/").unwrap_or(image);
+    let has_tag = image.rsplit('/').next().is_some_and(|name| name.contains(':'));
+    if has_tag { image.to_owned() } else { format!("{image}:latest") }
+}
+
+/// Everything that the deploy reads goes through one pipe, into a folder that does not outlive it.
+async fn send(cx: &Cx, view: &SwarmView, compose: &Compose) -> Result<(), Trouble> {
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o600);
+        archive.append_data(&mut header, name, bytes)
+    };
+    let files = compose.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+    for (name, bytes) in files.chain([("compose.json", compose.text.as_bytes())]) {
+        add(name, bytes).map_err(|e| Failure::new(format!("pack `{name}`: {e}")))?;
+    }
+    let bytes = archive.into_inner().map_err(|e| Failure::new(format!("pack the stack: {e}")))?;
+    let resolve = if compose.offline { "never" } else { "changed" };
+    let name = quote(&compose.name);
+    // Since docker 26 `--detach` is asked for by name; older ones know no other way.
+    let cmd = Cmd::new(format!(
+        "set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf \"$d\"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C \"$d\"; cd \"$d\"\n\
+         detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi\n\
+         docker stack deploy -c compose.json --with-registry-auth --resolve-image {resolve} $detach {name}"
+    ))
+    .stdin(Stdin::Bytes(bytes))
+    .within(Duration::from_secs(240));
+    cx.ok(&view.manager, cmd).await?;
+    taken_back(cx, compose, view.now).await
+}
+
+/// On a slow swarm the definition may be taken back before anybody asks whether it arrived.
+async fn taken_back(cx: &Cx, compose: &Compose, since: i64) -> Result<(), Trouble> {
+    let until = Instant::now() + GONE;
+    loop {
+        let view = cx.fresh().swarm().await.map_err(no_manager)?;
+        if !converge::rolls_back(&view, compose, since) {
+            return Ok(());
+        }
+        if let Check::Failed(failure) = converge::judge(&view, compose) {
+            return Err(failure.into());
+        }
+        if Instant::now() > until {
+            return Err(
+                Failure::new(format!("the stack {} is still rolled back", compose.name)).into()
+            );
+        }
+        tokio::time::sleep(limits::POLL_SLOWEST).await;
+    }
+}
+

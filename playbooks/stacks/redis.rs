@@ -1,0 +1,9 @@
+//! The stack redis.
+
+use crate::shipped::Shipped;
+use blueprints::{Lab, Stack, Members};
+
+/// What bp ships of it.
+pub(crate) fn shipped(_lab: &Lab, _stack: &Stack, _members: &Members) -> Shipped {
+    Shipped::new("redis.compose.yml", "services: {}")
+}

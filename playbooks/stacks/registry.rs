@@ -1,0 +1,9 @@
+//! The stack registry.
+
+use crate::shipped::Shipped;
+use blueprints::{Lab, Stack};
+
+/// What bp ships of it.
+pub(crate) fn shipped(_lab: &Lab, _stack: &Stack, _host: &str) -> Shipped {
+    Shipped::new("registry.compose.yml", "services: {}")
+}

@@ -1,0 +1,67 @@
+//! A change that does not become healthy is taken back: the version before is known from the swarm,
+//! which keeps one of every service.
+
+use super::GONE;
+use crate::compose::{Compose, SPEC_LABEL};
+use crate::converge;
+use crate::cx::{Cx, Deployed};
+use crate::limits;
+use crate::step::{Check, Failure};
+use blueprints::OnFailure;
+use providers::{Cmd, quote};
+use tokio::time::Instant;
+
+/// Takes back what this run deployed of a stack, and says so; `None` where there is nothing to take
+/// back: the run changed nothing, or there was no version before.
+pub(super) async fn undo(cx: &Cx, compose: &Compose, on_failure: OnFailure) -> Option<String> {
+    let deployed = cx.deployed(&compose.name);
+    if deployed.iter().all(|d| d.before.is_none()) {
+        return None;
+    }
+    if on_failure == OnFailure::Keep {
+        return Some("it stays as it is (`on_failure: keep`)".to_owned());
+    }
+    Some(match back(cx, compose, &deployed).await {
+        Ok(()) => "the version before is back, and runs".to_owned(),
+        Err(failure) => format!("the version before is not back: {}", failure.message),
+    })
+}
+
+async fn back(cx: &Cx, compose: &Compose, deployed: &[Deployed]) -> Result<(), Failure> {
+    let view = cx.fresh().swarm().await.map_err(Failure::new)?;
+    for Deployed { service, spec, before } in deployed.iter().rev() {
+        let name = format!("{}_{service}", compose.name);
+        let has = view.services.iter().find(|s| s.spec.name == name);
+        let is_ours = has.is_some_and(|s| s.spec.labels.get(SPEC_LABEL) == Some(spec));
+        // The swarm may have taken it back by itself.
+        if !is_ours || before.as_ref() == Some(spec) {
+            continue;
+        }
+        let script = match before {
+            Some(_) => format!("docker service rollback --detach {} >/dev/null", quote(&name)),
+            None => format!("docker service rm {} >/dev/null", quote(&name)),
+        };
+        cx.ok(&view.manager, Cmd::new(script)).await.map_err(Failure::from)?;
+    }
+    let until = Instant::now() + GONE;
+    loop {
+        let view = cx.fresh().swarm().await.map_err(Failure::new)?;
+        match converge::judge(&view, &before(compose, deployed)) {
+            Check::True => return Ok(()),
+            other if Instant::now() > until => return Err(Failure::new(other.reason())),
+            _ => tokio::time::sleep(limits::POLL_SLOWEST).await,
+        }
+    }
+}
+
+/// The services that were changed, as they were.
+fn before(compose: &Compose, deployed: &[Deployed]) -> Compose {
+    let mut was = compose.clone();
+    was.services.retain_mut(|wanted| {
+        let known = deployed.iter().find(|d| d.service == wanted.name);
+        let Some(spec) = known.and_then(|d| d.before.clone()) else { return false };
+        wanted.spec = spec;
+        true
+    });
+    was
+}
