@@ -95,9 +95,8 @@ pub(crate) fn owners(plan: &Plan<'_>, context: &mut Context<'_>) {
         Some(database) => {
             for extension in ["pg_trgm", "btree_gist"] {
                 if !database.extensions.iter().any(|e| e == extension) {
-                    let message = format!(
-                        "`gitlab` needs the extension `{extension}` in its database"
-                    );
+                    let message =
+                        format!("`gitlab` needs the extension `{extension}` in its database");
                     context.error_help(gitlab.at, message, help);
                 }
             }
@@ -118,7 +117,8 @@ pub(crate) fn hosts(plan: &Plan<'_>, context: &mut Context<'_>) {
         let Some(host) = host else { continue };
         if let Some(other) = first.insert(host, &stack.stack.name) {
             let at = stack.file.and_then(|f| f.host.given()).map_or(stack.at, |h| h.at);
-            let message = format!("`{}` and `{other}` have the same name `{host}`", stack.stack.name);
+            let message =
+                format!("`{}` and `{other}` have the same name `{host}`", stack.stack.name);
             context.problems.push(Problem::error(at, message));
         }
     }

@@ -111,18 +111,14 @@ fn members(
     let drained = |h: &&&Host| h.availability == Availability::Drain;
     if let Some(host) = hosts.iter().take(members).find(drained) {
         let stack = &name.value;
-        let message =
-            format!("{stack} would have a member on `{}`, which is drained", host.name);
+        let message = format!("{stack} would have a member on `{}`, which is drained", host.name);
         let help = "a member stays with its data: keep the host active or paused";
         context.error_help(name.at, message, help);
     }
     hosts.iter().take(members).map(|h| h.name.clone()).collect()
 }
 
-fn databases(
-    file: &StackBody,
-    context: &mut Context<'_>,
-) -> indexmap::IndexMap<String, Database> {
+fn databases(file: &StackBody, context: &mut Context<'_>) -> indexmap::IndexMap<String, Database> {
     let mut databases = indexmap::IndexMap::new();
     let what = "a name of letters a to z, digits and `_`, with a letter first";
     for (name, database) in file.databases.entries() {
@@ -253,9 +249,12 @@ pub(crate) fn version(
     let own = file.image.get().cloned();
     if own.is_none() && found.image.is_empty() {
         let at = file.version.given().map_or(name.at, |v| v.at);
-        let message =
-            format!("nobody publishes an image of {} {}", name.value, found.version);
-        context.error_help(at, message, "name one of your own: `image: registry.example/stolon:17`");
+        let message = format!("nobody publishes an image of {} {}", name.value, found.version);
+        context.error_help(
+            at,
+            message,
+            "name one of your own: `image: registry.example/stolon:17`",
+        );
     }
     (own.unwrap_or_else(|| found.image.to_owned()), found.version.to_owned())
 }

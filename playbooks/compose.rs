@@ -70,7 +70,9 @@ impl Compose {
             let mut parts = vec![wanted.spec.clone()];
             for (kind, name, found) in &real {
                 let used = service[*kind].as_array().into_iter().flatten();
-                let names = |entry: &Value| entry.as_str().or_else(|| entry["source"].as_str()) == Some(name);
+                let names = |entry: &Value| {
+                    entry.as_str().or_else(|| entry["source"].as_str()) == Some(name)
+                };
                 if used.clone().any(names) {
                     parts.push(found.clone());
                 }

@@ -371,8 +371,7 @@ async fn api(cx: &Cx, host: &str, paths: &[&str]) -> Result<Vec<String>, String>
 }
 
 /// What a manager is asked for, in the order of [`SwarmView`]'s fields.
-const VIEW: [&str; 6] =
-    ["/nodes", "/networks", "/services", "/tasks", "/secrets", "/configs"];
+const VIEW: [&str; 6] = ["/nodes", "/networks", "/services", "/tasks", "/secrets", "/configs"];
 
 impl SwarmView {
     /// Asks the first manager of the lab that can act.

@@ -65,9 +65,8 @@ pub(crate) fn config<'v>(view: &'v SwarmView, lab: &str, name: &str) -> Option<&
 }
 
 fn newest<'v>(all: &'v [Sealed], label: &str, lab: &str, name: &str) -> Option<&'v Sealed> {
-    let has = |s: &Sealed, key: &str, value: &str| {
-        s.spec.labels.get(key).is_some_and(|l| l == value)
-    };
+    let has =
+        |s: &Sealed, key: &str, value: &str| s.spec.labels.get(key).is_some_and(|l| l == value);
     let mine = all.iter().filter(|s| has(s, LAB_LABEL, lab) && has(s, label, name));
     mine.max_by_key(|s| &s.created_at)
 }

@@ -130,7 +130,8 @@ fn unlisted(lab: &Lab, composes: &[Compose]) -> Step {
                 let view = cx.swarm().await.map_err(no_manager)?;
                 for (stack, service) in left_services(&view, &lab, &names) {
                     if names.iter().any(|c| c.name == stack) {
-                        let rm = Cmd::new(format!("docker service rm {} >/dev/null", quote(&service)));
+                        let rm =
+                            Cmd::new(format!("docker service rm {} >/dev/null", quote(&service)));
                         cx.ok(&view.manager, rm).await?;
                     }
                 }

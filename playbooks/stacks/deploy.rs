@@ -233,4 +233,3 @@ async fn taken_back(cx: &Cx, compose: &Compose, since: i64) -> Result<(), Troubl
         tokio::time::sleep(limits::POLL_SLOWEST).await;
     }
 }
-

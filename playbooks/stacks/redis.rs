@@ -1,7 +1,7 @@
 //! The stack redis.
 
 use crate::shipped::Shipped;
-use blueprints::{Lab, Stack, Members};
+use blueprints::{Lab, Members, Stack};
 
 /// What bp ships of it.
 pub(crate) fn shipped(_lab: &Lab, _stack: &Stack, _members: &Members) -> Shipped {

@@ -34,6 +34,13 @@ fn tasks(site: &Site, service: &str, change: impl Fn(&mut serde_json::Value)) {
     swarm.tasks.iter_mut().filter(|t| t["ServiceID"] == id).for_each(change);
 }
 
+/// A service as the swarm has it.
+fn service(site: &Site, name: &str) -> serde_json::Value {
+    let mut state = site.lock();
+    let services = &state.swarm().services;
+    services.iter().find(|s| s["Spec"]["Name"] == name).expect("a service").clone()
+}
+
 fn update(site: &Site, service: &str, change: impl Fn(&mut serde_json::Value)) {
     let mut state = site.lock();
     let services = state.swarm().services.iter_mut();
@@ -148,6 +155,7 @@ async fn an_update_that_rolls_back_is_a_failure_at_once() {
     bench.site.changes();
     write(&bench, &WEB.replace("example/web:1", "example/web:2"));
     let site = bench.site.clone();
+    let was = service(&site, "shop_web")["Spec"].clone();
     tokio::spawn(async move {
         let image =
             |s: &serde_json::Value| s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].clone();
@@ -160,11 +168,11 @@ async fn an_update_that_rolls_back_is_a_failure_at_once() {
         });
         tokio::time::sleep(Duration::from_secs(20)).await;
         update(&site, "shop_web", |s| {
-            s["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"] = json!("example/web:1");
-            s["Spec"]["Labels"]["bp.spec"] = json!("old");
+            s["Spec"] = was.clone();
             s["UpdateStatus"] =
                 json!({ "State": "rollback_completed", "Message": "rollback completed" });
         });
+        tasks(&site, "shop_web", |t| t["Spec"] = was["TaskTemplate"].clone());
     });
     let began = tokio::time::Instant::now();
     let ran = bench.up().await;
@@ -173,9 +181,79 @@ async fn an_update_that_rolls_back_is_a_failure_at_once() {
     last log lines of shop_web:
       panic: no config
       exit status 2
-    the version before is not back: shop_web was rolled back
+    the version before is back, and runs
     ");
     assert!(began.elapsed().as_secs() < 25, "{:?}", began.elapsed());
+}
+
+/// A change of one service whose tasks end with an error, while another service is new.
+async fn ill_change(stack: &str) -> Bench {
+    let lab = format!("{LAB}\nstacks: [{{ shop: {{ file: shop.yml, within: 3m{stack} }} }}]\n");
+    let bench = Bench::with(&lab, &[("shop.yml", WEB.as_bytes())]).with_swarm().await;
+    let bench = bench.only(&["stacks"]);
+    bench.done().await;
+    bench.site.changes();
+    let more = "\n  mail: { image: 'example/mail:1' }\n";
+    write(&bench, &(WEB.replace("example/web:1", "example/web:2").trim_end().to_owned() + more));
+    let site = bench.site.clone();
+    tokio::spawn(async move {
+        while service(&site, "shop_web")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"]
+            != "example/web:2"
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tasks(&site, "shop_web", |t| {
+            t["Status"] = json!({ "State": "failed", "Err": "task: non-zero exit (2)" });
+        });
+    });
+    bench
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_does_not_run_is_taken_back() {
+    let bench = ill_change("").await;
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"
+    stacks / shop runs / : not true within 3 min: 0 of 2 tasks of shop_web run: task shop_web.2: task: non-zero exit (2)
+    last log lines of shop_web:
+      panic: no config
+      exit status 2
+    the version before is back, and runs
+    ");
+    let changes = bench.site.changes();
+    insta::assert_snapshot!(changes, @r#"
+    node1$ set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf "$d"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --with-registry-auth --resolve-image changed $detach shop <<<(an archive)
+    node1$ timeout 12 docker service logs --raw --tail 20 shop_web 2>&1
+    node1$ docker service rm shop_mail >/dev/null
+    node1$ docker service rollback --detach shop_web >/dev/null
+    "#);
+    let image =
+        service(&bench.site, "shop_web")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].clone();
+    assert_eq!(image, "example/web:1");
+    // The file still asks for the change.
+    insta::assert_snapshot!(bench.plan().await, @"
+    + stacks / shop deployed: shop_web has another definition, the service shop_mail is not there
+    ? stacks / shop runs: shop_web was rolled back
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_does_not_run_stays_where_that_is_asked_for() {
+    let bench = ill_change(", on_failure: keep").await;
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"
+    stacks / shop runs / : not true within 3 min: 0 of 2 tasks of shop_web run: task shop_web.2: task: non-zero exit (2)
+    last log lines of shop_web:
+      panic: no config
+      exit status 2
+    it stays as it is (`on_failure: keep`)
+    ");
+    let image =
+        service(&bench.site, "shop_web")["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].clone();
+    assert_eq!(image, "example/web:2");
+    // What was deployed by an earlier run is not taken back by the next.
+    let ran = bench.up().await;
+    assert!(!ran.failures().contains("keep"), "{}", ran.failures());
 }
 
 #[tokio::test(start_paused = true)]
