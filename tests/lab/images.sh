@@ -2,31 +2,46 @@
 # Builds the images of the real lab out of Debian packages, as archives for `docker load`:
 # no registry is asked. The same packages and the same tar make the same bytes.
 #
-#   images.sh OUTDIR        makes OUTDIR/etcd.tar and OUTDIR/web.tar; nothing where up to date
+#   images.sh OUTDIR [NAME...]   makes OUTDIR/NAME.tar for each of images/NAME.sh, or for those
+#                                named; nothing where an archive is of the recipe as it is now
 #
-# etcd.tar  quay.io/coreos/etcd:v3.5.16, shaped like the real one: etcd, etcdctl and etcdutl
-#           in /usr/local/bin, no shell, no entrypoint
-# web.tar   lab/web:1, lab/web:2: `ok` at /health and `web 1` (or 2) at / on port 8080; with
-#           BREAK=1 in the environment they print why and exit with 1
-#           lab/broken:1: prints a line and exits with 1; lab/job:1: the same with 0
+# What each archive holds is told at the head of images/NAME.sh; what goes into the images
+# besides packages is in images/NAME/. A piece is sourced by this script, in a shell of its own,
+# and uses the functions below.
 set -eu
 umask 022
 
 suite=trixie
-etcd_version=3.5.16
+# shellcheck disable=SC2034
+path='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"'
 
 say() { printf 'images: %s\n' "$*"; }
 die() { printf 'images: %s\n' "$*" >&2; exit 1; }
 
-[ $# -eq 1 ] || die "usage: $0 OUTDIR"
+[ $# -ge 1 ] || die "usage: $0 OUTDIR [NAME...]"
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-recipe=$(sha256sum <"$0")
-if [ -f "$out/etcd.tar" ] && [ -f "$out/web.tar" ] &&
-    [ "$(cat "$out/.recipe" 2>/dev/null)" = "$recipe" ]; then
-    say "up to date in $out"
-    exit 0
-fi
+shift
+here=$(cd "$(dirname "$0")/images" && pwd)
+self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
+[ $# -gt 0 ] || set -- etcd web redis traefik registry
+
+# recipe NAME: the hash of all that decides about an archive, but for the packages' versions.
+recipe() {
+    { cat "$self" "$here/$1.sh"
+      [ ! -d "$here/$1" ] || (cd "$here/$1" && find . -type f | LC_ALL=C sort | xargs sha256sum)
+      case $1 in portainer) cat "$here/gitlab/wire.rb" ;; esac
+    } | sha256sum | cut -d ' ' -f 1
+}
+
+wanted=
+for name in "$@"; do
+    [ -f "$here/$name.sh" ] || die "there is no recipe images/$name.sh"
+    [ -f "$out/$name.tar" ] && [ "$(cat "$out/.$name" 2>/dev/null)" = "$(recipe "$name")" ] ||
+        wanted="$wanted $name"
+done
+[ -n "$wanted" ] || { say "up to date in $out"; exit 0; }
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
@@ -38,11 +53,12 @@ packed() {
 digest() { sha256sum "$1" | cut -d ' ' -f 1; }
 
 # image ARCHIVE LAYER REFERENCE SETTINGS: adds an image of one layer to the folder of an
-# archive. SETTINGS is the inside of its JSON object `config`.
+# archive. SETTINGS is the inside of its JSON object `config`. The layer goes packed, since an
+# emulated guest unpacks quicker than it receives; its digest is of what it holds.
 image() {
     layer=$(digest "$2")
     mkdir -p "$1/$layer"
-    cp "$2" "$1/$layer/layer.tar"
+    [ -f "$1/$layer/layer.tar" ] || gzip -n -c "$2" >"$1/$layer/layer.tar"
     printf '{"architecture":"%s","os":"linux","created":"1970-01-01T00:00:00Z","config":{%s},"rootfs":{"type":"layers","diff_ids":["sha256:%s"]}}' \
         "$arch" "$4" "$layer" >"$1/config"
     config=$(digest "$1/config").json
@@ -57,77 +73,114 @@ archive() {
     rm "$1/images"
     packed -C "$1" -cf "$work/$2" .
     mv "$work/$2" "$out/$2"
-    say "$out/$2"
+    say "$out/$2: $(du -m "$out/$2" | cut -f 1) MB"
 }
 
-say "packages of Debian $suite"
-mmdebstrap --quiet --variant=extract --include=etcd-server,etcd-client,busybox-static \
-    "$suite" "$work/packages.tar"
-mkdir "$work/packages" "$work/etcd" "$work/web"
-tar -C "$work/packages" --no-same-owner --exclude=./dev -xf "$work/packages.tar"
-arch=$(dpkg --print-architecture)
-bin=$work/packages/usr/bin
+# skeleton TOP [USER UID HOME]: the folders that every image has, and its users.
+skeleton() {
+    mkdir -p "$1/usr/bin" "$1/usr/sbin" "$1/usr/lib" "$1/usr/lib64" "$1/usr/local/bin" \
+        "$1/etc" "$1/root" "$1/run" "$1/tmp" "$1/var/tmp"
+    chmod 1777 "$1/tmp" "$1/var/tmp"
+    chmod 700 "$1/root"
+    for dir in bin sbin lib lib64; do ln -s "usr/$dir" "$1/$dir"; done
+    ln -s /run "$1/var/run"
+    printf 'root:x:0:0:root:/root:/bin/sh\n' >"$1/etc/passwd"
+    printf 'root:x:0:\n' >"$1/etc/group"
+    printf 'hosts: files dns\n' >"$1/etc/nsswitch.conf"
+    if [ $# -gt 1 ]; then
+        printf '%s:x:%s:%s::%s:/bin/sh\n' "$2" "$3" "$3" "$4" >>"$1/etc/passwd"
+        printf '%s:x:%s:\n' "$2" "$3" >>"$1/etc/group"
+    fi
+}
 
-# etcd, its loader and the libraries that it names.
-top=$work/etcd/root
-mkdir -p "$top/usr/local/bin" "$top/var/lib/etcd" "$top/etc" "$top/tmp"
-chmod 1777 "$top/tmp"
-chmod 700 "$top/var/lib/etcd"
-cp "$bin/etcd" "$bin/etcdctl" "$bin/etcdutl" "$top/usr/local/bin/"
-loader=$(cd "$work/packages/usr" && find lib64 lib -name 'ld-linux*' | sort -r | head -n 1)
-libraries=$(cd "$work/packages/usr/lib" && dirname "$(find . -name libc.so.6)")
-for program in etcd etcdctl etcdutl; do
-    "$work/packages/usr/$loader" --library-path "$work/packages/usr/lib/$libraries" \
-        --list "$bin/$program" >>"$work/needed"
-done
-mkdir -p "$top/${loader%/*}" "$top/lib/$libraries"
-cp -L "$work/packages/usr/$loader" "$top/$loader"
-sed -n 's|.* => .*/\([^/ ]*\.so[^ ]*\) (.*|\1|p' "$work/needed" | grep -v '^ld-linux' | sort -u |
-    while read -r library; do
-        cp -L "$work/packages/usr/lib/$libraries/$library" "$top/lib/$libraries/$library"
+# applets TOP: a shell and the small commands, out of one static program. What is there
+# already stays.
+applets() {
+    cp "$packages/usr/bin/busybox" "$1/usr/bin/busybox"
+    for applet in $("$packages/usr/bin/busybox" --list); do
+        [ -e "$1/usr/bin/$applet" ] || ln -s busybox "$1/usr/bin/$applet"
     done
-printf 'root:x:0:0:root:/root:/sbin/nologin\n' >"$top/etc/passwd"
-printf 'root:x:0:\n' >"$top/etc/group"
-printf 'hosts: files dns\n' >"$top/etc/nsswitch.conf"
-"$work/packages/usr/$loader" --library-path "$top/lib/$libraries" \
-    "$top/usr/local/bin/etcd" --version | grep -qx "etcd Version: $etcd_version" ||
-    die "Debian $suite has another etcd than $etcd_version: change the tag here and where it is used"
-packed -C "$top" -cf "$work/layer.tar" .
-path='"Env":["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"'
-image "$work/etcd/archive" "$work/layer.tar" "quay.io/coreos/etcd:v$etcd_version" \
-    "$path],\"WorkingDir\":\"/var/lib/etcd/\",\"Cmd\":[\"/usr/local/bin/etcd\"],\"ExposedPorts\":{\"2379/tcp\":{},\"2380/tcp\":{}}"
-archive "$work/etcd/archive" etcd.tar
+}
 
-# The other images are one layer with different commands.
-top=$work/web/root
-mkdir -p "$top/bin" "$top/tmp" "$top/www"
-chmod 1777 "$top/tmp"
-cp "$bin/busybox" "$top/bin/busybox"
-for applet in $("$bin/busybox" --list); do
-    [ "$applet" = busybox ] || ln -s busybox "$top/bin/$applet"
+# take TOP PATH...: out of the packages, the same path in the image.
+take() {
+    top=$1
+    shift
+    for file in "$@"; do
+        mkdir -p "$top/${file%/*}"
+        cp -a "$packages/$file" "$top/$file"
+    done
+}
+
+# libraries TOP: the loader, and every library that a program or a module below TOP names.
+libraries() {
+    find "$1" -type f \( -perm -100 -o -name '*.so*' \) | while read -r file; do
+        "$packages/usr/$loader" --library-path "$packages/usr/lib/$libraries" --list "$file" \
+            2>/dev/null || :
+    done | sed -n 's|.* => .*/\([^/ ]*\.so[^ ]*\) (.*|\1|p' | grep -v '^ld-linux' | sort -u |
+        while read -r library; do
+            mkdir -p "$1/usr/lib/$libraries"
+            cp -L "$packages/usr/lib/$libraries/$library" "$1/usr/lib/$libraries/$library"
+        done
+    mkdir -p "$1/usr/${loader%/*}"
+    cp -L "$packages/usr/$loader" "$1/usr/$loader"
+}
+
+# certificates TOP: the authorities that Debian trusts, where programs look for them.
+certificates() {
+    mkdir -p "$1/etc/ssl/certs"
+    find "$packages/usr/share/ca-certificates/mozilla" -name '*.crt' | LC_ALL=C sort |
+        xargs cat >"$1/etc/ssl/certs/ca-certificates.crt"
+}
+
+# scripts TOP/PLACE FILE...: what this folder holds for an image, executable.
+scripts() {
+    place=$1
+    shift
+    mkdir -p "$place"
+    for file in "$@"; do
+        cp "$here/$file" "$place/${file##*/}"
+        chmod 755 "$place/${file##*/}"
+    done
+}
+
+# layer TOP FILE [UID MODE PATH]...: TOP as a layer, with folders that belong to others than root.
+layer() {
+    layer_top=$1
+    layer_file=$2
+    shift 2
+    packed -C "$layer_top" -cf "$layer_file" .
+    while [ $# -gt 0 ]; do
+        mkdir -p "$layer_file.owned/$3"
+        tar -C "$layer_file.owned" --mtime=@0 --owner="$1" --group="$1" --mode="$2" \
+            --numeric-owner --format=ustar --no-recursion -rf "$layer_file" "./$3"
+        shift 3
+    done
+}
+
+say "packages of Debian $suite for$wanted"
+include=busybox-static,ca-certificates
+for name in $wanted; do
+    more=$(sed -n 's/^# packages: //p' "$here/$name.sh")
+    include=$include${more:+,$more}
 done
-printf 'ok\n' >"$top/www/health"
-cat >"$top/bin/web" <<'WEB'
-#!/bin/sh
-if [ "${BREAK:-}" = 1 ]; then
-    echo 'web: cannot open its database' >&2
-    exit 1
-fi
-echo "web $VERSION" >/www/index.html
-exec httpd -f -p 8080 -h /www
-WEB
-printf '#!/bin/sh\necho "broken: no such thing as a license" >&2\nexit 1\n' >"$top/bin/broken"
-printf '#!/bin/sh\necho "job: done"\n' >"$top/bin/job"
-chmod 755 "$top/bin/web" "$top/bin/broken" "$top/bin/job"
-packed -C "$top" -cf "$work/layer.tar" .
-# Nothing handles SIGTERM here, and a first process that does not is not ended by it.
-quick='"StopSignal":"SIGKILL"'
-for version in 1 2; do
-    image "$work/web/archive" "$work/layer.tar" "lab/web:$version" \
-        "$path,\"VERSION=$version\"],\"Cmd\":[\"/bin/web\"],\"ExposedPorts\":{\"8080/tcp\":{}},$quick"
+mmdebstrap --quiet --variant=extract --include="$include" "$suite" "$work/packages.tar"
+packages=$work/packages
+mkdir "$packages"
+tar -C "$packages" --no-same-owner --exclude=./dev -xf "$work/packages.tar"
+rm "$work/packages.tar"
+arch=$(dpkg --print-architecture)
+loader=$(cd "$packages/usr" && find lib64 lib -name 'ld-linux*' | sort -r | head -n 1)
+libraries=$(cd "$packages/usr/lib" && dirname "$(find . -name libc.so.6)")
+
+jobs=
+for name in $wanted; do
+    mkdir "$work/$name"
+    # shellcheck source=/dev/null
+    (trap - EXIT; made=$name; . "$here/$name.sh"; recipe "$made" >"$out/.$made") &
+    jobs="$jobs $!"
 done
-image "$work/web/archive" "$work/layer.tar" lab/broken:1 "$path],\"Entrypoint\":[\"/bin/broken\"],$quick"
-image "$work/web/archive" "$work/layer.tar" lab/job:1 "$path],\"Cmd\":[\"/bin/job\"],$quick"
-archive "$work/web/archive" web.tar
-printf '%s\n' "$recipe" >"$out/.recipe"
+failed=
+for job in $jobs; do wait "$job" || failed=yes; done
+[ -z "$failed" ] || die "not every archive was made"
 [ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID" "$out"
