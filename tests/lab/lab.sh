@@ -44,7 +44,7 @@ case ${1:-} in
         else
             machine_libvirt
         fi
-        tests/lab/images.sh target/images
+        tests/lab/images.sh target/images etcd
         lab up "$blueprint" --yes
         lab status "$blueprint"
         if on_ground; then

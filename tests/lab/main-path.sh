@@ -6,9 +6,13 @@ cd "$(dirname "$0")/../.."
 export BP_GROUND=bp-test
 export XDG_CACHE_HOME=$PWD/target/lab-cache
 
+mkdir -p target
+# The images are mostly unpacked and packed: there is time for it beside the tests before the lab.
+tests/lab/images.sh target/images >target/images.log 2>&1 &
+images=$!
+trap 'kill $images 2>/dev/null || :; tests/lab/ground.sh down' EXIT
 cargo test --locked --package tests --features lab --test engine
 cargo test --locked --package tests --features lab --test gluster
-trap 'tests/lab/ground.sh down' EXIT
-tests/lab/images.sh target/images
+wait $images || { cat target/images.log; exit 1; }
 tests/lab/ground.sh fresh
 tests/lab/ground.sh exec cargo test --locked --package tests --features lab --test lab -- --nocapture
