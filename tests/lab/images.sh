@@ -24,7 +24,7 @@ out=$(cd "$1" && pwd)
 shift
 here=$(cd "$(dirname "$0")/images" && pwd)
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
-[ $# -gt 0 ] || set -- etcd web redis traefik registry stolon
+[ $# -gt 0 ] || set -- etcd web redis traefik registry stolon gitlab
 
 # recipe NAME: the hash of all that decides about an archive, but for the packages' versions.
 recipe() {
