@@ -439,6 +439,19 @@ impl SwarmView {
     }
 }
 
+impl SwarmView {
+    /// The hosts of the lab on which a task of this service runs.
+    pub(crate) fn hosts_of(&self, service: &str) -> Vec<String> {
+        let found = self.services.iter().find(|s| s.spec.name == service);
+        let id = found.map_or("", |s| s.id.as_str());
+        let runs = |t: &&Task| {
+            t.service_id == id && t.status.state == "running" && t.desired_state == "running"
+        };
+        let nodes = self.tasks.iter().filter(runs).filter_map(|t| self.node(&t.node_id));
+        nodes.filter_map(|n| n.spec.labels.get(HOST_LABEL).cloned()).collect()
+    }
+}
+
 /// The label that says which host of the lab a node is.
 pub(crate) const HOST_LABEL: &str = "bp.host";
 

@@ -7,6 +7,7 @@ pub(crate) mod authority;
 mod deploy;
 pub(crate) mod etcd;
 pub(crate) mod gitlab;
+mod place;
 pub(crate) mod portainer;
 pub(crate) mod redis;
 pub(crate) mod registry;
