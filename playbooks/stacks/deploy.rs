@@ -1,5 +1,6 @@
 //! A stack's deploy: what differs is sent, members of a quorum one after another.
 
+use super::registry::{self, Login};
 use super::{GONE, last_words};
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::{Cx, Deployed};
@@ -188,6 +189,7 @@ fn familiar(image: &str) -> String {
 
 /// Everything that the deploy reads goes through one pipe, into a folder that does not outlive it.
 async fn send(cx: &Cx, view: &SwarmView, compose: &Compose) -> Result<(), Trouble> {
+    let login = login(cx, compose).await?;
     let mut archive = tar::Builder::new(Vec::new());
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -196,22 +198,44 @@ async fn send(cx: &Cx, view: &SwarmView, compose: &Compose) -> Result<(), Troubl
         archive.append_data(&mut header, name, bytes)
     };
     let files = compose.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
-    for (name, bytes) in files.chain([("compose.json", compose.text.as_bytes())]) {
+    let config = login.iter().map(|l| ("config.json", l.config.as_slice()));
+    for (name, bytes) in files.chain([("compose.json", compose.text.as_bytes())]).chain(config) {
         add(name, bytes).map_err(|e| Failure::new(format!("pack `{name}`: {e}")))?;
     }
     let bytes = archive.into_inner().map_err(|e| Failure::new(format!("pack the stack: {e}")))?;
     let resolve = if compose.offline { "never" } else { "changed" };
     let name = quote(&compose.name);
+    // Nodes are given the login with each task. What docker's own folder on the manager says is
+    // read where the lab's registry has no part in the stack.
+    let config = if login.is_some() { "export DOCKER_CONFIG=\"$d\"\n" } else { "" };
     // Since docker 26 `--detach` is asked for by name; older ones know no other way.
     let cmd = Cmd::new(format!(
         "set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf \"$d\"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C \"$d\"; cd \"$d\"\n\
-         detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi\n\
+         {config}detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi\n\
          docker stack deploy -c compose.json --with-registry-auth --resolve-image {resolve} $detach {name}"
     ))
     .stdin(Stdin::Bytes(bytes))
     .within(Duration::from_secs(240));
+    let cmd = login.iter().fold(cmd, |cmd, login| login.hidden_in(cmd));
     cx.ok(&view.manager, cmd).await?;
     taken_back(cx, compose, view.now).await
+}
+
+/// The login of the lab's registry, where an image of the stack comes from there.
+async fn login(cx: &Cx, compose: &Compose) -> Result<Option<Login>, Failure> {
+    let Some(host) = registry::host(cx.lab()).filter(|_| !compose.offline) else {
+        return Ok(None);
+    };
+    let prefix = format!("{host}/");
+    let Some(service) = compose.services.iter().find(|s| s.image.starts_with(&prefix)) else {
+        return Ok(None);
+    };
+    registry::login(cx, host).await.map(Some).map_err(|failure| {
+        let what = format!("the image {} comes from the lab's registry: {}", service.image, failure.message);
+        Failure { message: what, ..failure }.hint(format!(
+            "a stack whose images are in the registry comes after `registry`, or `images.archives` brings them"
+        ))
+    })
 }
 
 /// On a slow swarm the definition may be taken back before anybody asks whether it arrived.
