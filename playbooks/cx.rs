@@ -5,6 +5,7 @@ use crate::docker::{EngineInfo, SwarmView};
 use crate::event::{Event, Events};
 use crate::gluster_host::HostView;
 use crate::gluster_view::Pool;
+use crate::stacks::stolon;
 use crate::step::{Check, Failure, Trouble};
 use async_trait::async_trait;
 use blueprints::{Host, HostProvider, Lab};
@@ -78,6 +79,7 @@ struct Round {
     swarm: OnceCell<Result<SwarmView, String>>,
     pool: OnceCell<Result<Pool, String>>,
     names: OnceCell<Result<Arc<Names>, String>>,
+    stolon: OnceCell<Result<stolon::View, Check>>,
 }
 
 #[derive(Default)]
@@ -304,12 +306,24 @@ impl Cx {
     pub(crate) async fn names(&self) -> Result<Arc<Names>, String> {
         self.round.names.get_or_init(|| Names::ask(self)).await.clone()
     }
+
+    /// What the Stolon cluster says of itself, asked once a round.
+    ///
+    /// # Errors
+    /// What a check says that needs the answer.
+    pub(crate) async fn stolon(
+        &self,
+        stack: &str,
+        members: &[String],
+    ) -> Result<stolon::View, Check> {
+        self.round.stolon.get_or_init(|| stolon::View::ask(self, stack, members)).await.clone()
+    }
 }
 
 impl Round {
     fn of(lab: &Lab) -> Self {
         let hosts = lab.hosts.iter().map(|h| (h.name.clone(), HostRound::default())).collect();
-        Self { hosts, swarm: OnceCell::new(), pool: OnceCell::new(), names: OnceCell::new() }
+        Self { hosts, ..Self::default() }
     }
 }
 

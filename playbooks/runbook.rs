@@ -59,13 +59,14 @@ fn all() -> String {
 pub(crate) const APT: &str = include_str!("apt.sh");
 
 /// The playbooks that bp brings, by name.
-const BUILT_IN: [(&str, &str); 6] = [
+const BUILT_IN: &[(&str, &str)] = &[
     ("base.yml", include_str!("base.yml")),
     ("engine-distro.yml", include_str!("engine-distro.yml")),
     ("engine-docker-ce.yml", include_str!("engine-docker-ce.yml")),
     ("etcd.yml", include_str!("stacks/etcd.yml")),
     ("gluster.yml", include_str!("gluster.yml")),
     ("registry.yml", include_str!("stacks/registry.yml")),
+    ("stolon.yml", include_str!("stacks/stolon.yml")),
 ];
 
 /// A built-in playbook, or the file of the same name beside the blueprint, with a remark then.

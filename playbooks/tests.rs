@@ -35,6 +35,7 @@ mod runbook;
 mod secrets;
 mod shell;
 mod stacks;
+mod stolon;
 mod strangers;
 mod swarm;
 mod tasks;
