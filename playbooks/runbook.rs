@@ -65,6 +65,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("engine-docker-ce.yml", include_str!("engine-docker-ce.yml")),
     ("etcd.yml", include_str!("stacks/etcd.yml")),
     ("gluster.yml", include_str!("gluster.yml")),
+    ("redis.yml", include_str!("stacks/redis.yml")),
     ("registry.yml", include_str!("stacks/registry.yml")),
     ("stolon.yml", include_str!("stacks/stolon.yml")),
 ];

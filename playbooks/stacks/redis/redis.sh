@@ -1,0 +1,248 @@
+# What runs in the containers of the stack redis, as `sh redis.sh WHAT`:
+#
+#   server, sentinel   a member: finds out which one is the primary, then runs
+#   ping               whether the process of this container answers
+#   well               whether this member is in order: the reason why not on the last line
+#   read, write KEY [VALUE]   a key on every member; through the primary
+#
+# MEMBERS are the hosts that hold a member, HOST is this one. Passwords go from the secret's file
+# into configurations in memory and into the environment of redis-cli, never into arguments.
+set -u
+umask 077
+export LC_ALL=C
+
+password=$(cat /run/secrets/redis_password) || exit 1
+ca=/etc/bp/ca.crt
+state=/sentinel/sentinel.conf
+first=${MEMBERS%% *}
+count=0
+for member in $MEMBERS; do count=$((count + 1)); done
+
+say() { echo "bp: $*" >&2; }
+
+# ask ADDRESS PORT [WORD...]: one question, or those of standard input; nothing where nobody answers.
+ask() {
+    address=$1 port=$2
+    shift 2
+    REDISCLI_AUTH=$password timeout 8 redis-cli --no-auth-warning --tls --cacert "$ca" \
+        -h "$address" -p "$port" "$@" 2>/dev/null
+}
+
+here() { ask 127.0.0.1 6379 "$@" </dev/null; }
+
+# each QUESTION...: what every member answers to this function of a member's name, side by side.
+each() {
+    for one in $MEMBERS; do "$@" "$one" </dev/null & done
+    wait
+}
+
+# The primary as a sentinel knows it, after the epoch of that knowledge.
+told_by() {
+    ask "sentinel-$1" 26379 sentinel master redis | awk '
+        NR % 2 { key = $0; next }
+        key == "ip" { ip = $0 }
+        key == "config-epoch" { epoch = $0 }
+        END { if (ip != "") print epoch + 0, ip }'
+}
+
+# A member that others follow, after their number.
+followed() {
+    ask "redis-$1" 6379 info replication | tr -d '\r' | awk -v name="redis-$1" -F: '
+        $1 == "role" { role = $2 }
+        $1 == "connected_slaves" { followers = $2 }
+        END { if (role == "master" && followers > 0) print followers, name }'
+}
+
+# A member that holds keys.
+filled() {
+    [ "$1" != "$HOST" ] || return 0
+    keys=$(ask "redis-$1" 6379 dbsize)
+    case $keys in '' | 0 | *[!0-9]*) ;; *) echo "$1" ;; esac
+}
+
+highest() { sort -n | tail -n 1 | cut -d ' ' -f 2; }
+
+now() { date +%s; }
+
+# The primary that most sentinels know of, the newest word of theirs. Where too few answer within a
+# minute, the newest word there is; then what this node's own sentinel wrote down; then the first
+# member, which a cluster begins with. An old word does no harm: a primary that too few follow takes
+# no writes, and the sentinels turn it into a replica once they meet.
+primary() {
+    until=$(($(now) + $1))
+    while :; do
+        told=$(each told_by)
+        answers=$(echo "$told" | grep -c .)
+        [ $((answers * 2)) -le "$count" ] || break
+        [ "$(now)" -lt "$until" ] || break
+        sleep 1
+    done
+    found=$(echo "$told" | highest)
+    [ -n "$found" ] || found=$(kept | cut -d ' ' -f 4)
+    [ -n "$found" ] || found=$(each followed | highest)
+    echo "${found:-redis-$first}"
+}
+
+# The line by which this node's sentinel knows its primary.
+kept() { grep '^sentinel monitor redis ' "$state" 2>/dev/null | head -n 1; }
+
+tls() {
+    cat <<END
+port 0
+tls-port $1
+tls-cert-file /run/secrets/tls_redis
+tls-key-file /run/secrets/tls_redis
+tls-ca-cert-file $ca
+tls-auth-clients no
+tls-replication yes
+requirepass $password
+END
+}
+
+server() {
+    primary=$(primary 60)
+    # Replicas would empty themselves after a primary that comes back with an empty disk.
+    until=$(($(now) + 180))
+    while [ "$primary" = "redis-$HOST" ] && [ ! -d /data/appendonlydir ]; do
+        holder=$(each filled | head -n 1)
+        [ -n "$holder" ] || break
+        [ "$(now)" -lt "$until" ] || { say "the disk is empty, $holder has keys, and no sentinel made another member the primary"; exit 1; }
+        say "the disk is empty and $holder has keys: waiting for the sentinels to make another member the primary"
+        sleep 3
+        primary=$(primary 60)
+    done
+    {
+        cat /etc/bp/redis.conf
+        tls 6379
+        echo "masterauth $password"
+        echo "replica-announce-ip redis-$HOST"
+        echo 'replica-announce-port 6379'
+        [ "$primary" = "redis-$HOST" ] || echo "replicaof $primary 6379"
+    } >/run/redis/redis.conf || exit 1
+    say "the primary is $primary"
+    redis-server /run/redis/redis.conf &
+    process=$!
+    trap leave TERM INT
+    wait "$process"
+    status=$?
+    # A signal ends the wait, not the server.
+    while kill -0 "$process" 2>/dev/null; do
+        wait "$process"
+        status=$?
+    done
+    exit "$status"
+}
+
+# A primary that is asked to end hands over first: that takes two seconds, and the sentinels would
+# need ten to miss it.
+leave() {
+    trap '' TERM INT
+    [ "$count" -eq 1 ] || [ "$(here role | head -n 1)" != master ] || hand_over || say 'nobody took over in time'
+    kill -TERM "$process"
+}
+
+# No write is acknowledged any more that the next primary does not have.
+hand_over() {
+    here client pause 60000 write >/dev/null
+    until=$(($(now) + 10))
+    until [ "$(here info replication | tr -d '\r' | awk -F '[:,=]' '
+        $1 == "master_repl_offset" { all = $2 }
+        /^slave[0-9]+:/ && /state=online/ { for (i = 1; i < NF; i++) if ($i == "offset") at[$0] = $(i + 1) }
+        END { for (one in at) { some = 1; if (at[one] != all) behind = 1 } print (some && !behind) }')" = 1 ]; do
+        [ "$(now)" -lt "$until" ] || return 1
+    done
+    asked=
+    until=$(($(now) + 20))
+    while [ "$(now)" -lt "$until" ]; do
+        for member in $HOST $MEMBERS; do
+            [ -z "$asked" ] || break
+            asked=$(ask "sentinel-$member" 26379 sentinel failover redis </dev/null | grep -x OK)
+        done
+        told=$(each told_by | highest)
+        [ -z "$told" ] || [ "$told" = "redis-$HOST" ] || return 0
+    done
+    return 1
+}
+
+# Epochs and other members, as the sentinel wrote them down itself; members that left are forgotten.
+remembered() {
+    grep -E '^sentinel (current-epoch|config-epoch redis|leader-epoch redis) ' "$state" 2>/dev/null
+    for member in $MEMBERS; do
+        grep -E "^sentinel known-(replica|sentinel) redis (redis|sentinel)-$member " "$state" 2>/dev/null
+    done
+}
+
+sentinel() {
+    primary=$(kept | cut -d ' ' -f 4)
+    case " $MEMBERS " in *" ${primary#redis-} "*) ;; *) primary=$(primary 10) ;; esac
+    {
+        tls 26379
+        cat <<END
+dir /sentinel
+sentinel myid $(echo "sentinel-$HOST" | sha1sum | cut -c 1-40)
+sentinel sentinel-pass $password
+sentinel resolve-hostnames yes
+sentinel announce-hostnames yes
+sentinel announce-ip sentinel-$HOST
+sentinel announce-port 26379
+sentinel deny-scripts-reconfig yes
+sentinel monitor redis $primary 6379 $((count / 2 + 1))
+sentinel auth-pass redis $password
+sentinel down-after-milliseconds redis 10000
+sentinel failover-timeout redis 30000
+END
+        remembered
+        echo 'sentinel parallel-syncs redis 1'
+    } >"$state.new" || exit 1
+    mv -f "$state.new" "$state"
+    say "the primary is $primary"
+    exec redis-sentinel "$state"
+}
+
+ping() {
+    case $HOSTNAME in sentinel-*) port=26379 ;; *) port=6379 ;; esac
+    # A server that still reads its file answers, too.
+    case $(ask 127.0.0.1 $port ping </dev/null) in *PONG* | *LOADING* | *MASTERDOWN*) ;; *) exit 1 ;; esac
+}
+
+no() { echo "$*"; exit 1; }
+
+well() {
+    says=$(printf '%s\n' 'sentinel ckquorum redis' 'sentinel get-master-addr-by-name redis' |
+        ask "sentinel-$HOST" 26379) || says=
+    usable=$(echo "$says" | head -n 1)
+    primary=$(echo "$says" | sed -n 2p)
+    case $usable in
+        "OK $count usable"*) ;;
+        OK*) no "its sentinel says ${usable%%.*}, there should be $count" ;;
+        *) no "its sentinel says ${usable:-nothing}" ;;
+    esac
+    is=$(here info replication | tr -d '\r')
+    value() { echo "$is" | sed -n "s/^$1://p"; }
+    if [ "$primary" = "redis-$HOST" ]; then
+        [ "$(value role)" = master ] || no "its sentinel calls it the primary, and it is a ${is:+$(value role)}"
+        online=$(echo "$is" | grep -c '^slave[0-9].*state=online')
+        [ "$online" = $((count - 1)) ] || no "$online of $((count - 1)) replicas follow it"
+    else
+        [ "$(value role)" = slave ] || no "$primary is the primary, and it is no replica"
+        [ "$(value master_host)" = "$primary" ] || no "it follows $(value master_host), and $primary is the primary"
+        [ "$(value master_link_status)" = up ] || no "it is not in sync with $primary"
+    fi
+}
+
+held_by() { echo "$1 $(ask "redis-$1" 6379 get "$key" </dev/null)"; }
+
+key=${2:-}
+case $1 in
+    server | sentinel | ping | well) "$1" ;;
+    read)
+        each held_by | while read -r member value; do
+            [ "$value" = "$3" ] || no "\`$key\` reads \`$value\` on $member"
+        done
+        ;;
+    write)
+        told=$(told_by "$HOST" </dev/null | highest)
+        [ "$(ask "${told:-redis-$HOST}" 6379 set "$key" "$3" </dev/null)" = OK ] || no 'the primary takes no write'
+        ;;
+    *) no "unknown: $1" ;;
+esac
