@@ -24,7 +24,7 @@ out=$(cd "$1" && pwd)
 shift
 here=$(cd "$(dirname "$0")/images" && pwd)
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
-[ $# -gt 0 ] || set -- etcd web redis traefik registry stolon gitlab
+[ $# -gt 0 ] || set -- etcd web redis traefik registry stolon gitlab portainer
 
 # recipe NAME: the hash of all that decides about an archive, but for the packages' versions.
 recipe() {
@@ -131,6 +131,23 @@ certificates() {
     mkdir -p "$1/etc/ssl/certs"
     find "$packages/usr/share/ca-certificates/mozilla" -name '*.crt' | LC_ALL=C sort |
         xargs cat >"$1/etc/ssl/certs/ca-certificates.crt"
+}
+
+# ruby TOP: the interpreter, and the least of its library that the stand-ins require.
+ruby() {
+    standard=usr/lib/ruby/3.3.0
+    native=usr/lib/$libraries/ruby/3.3.0
+    take "$1" usr/bin/ruby3.3 "$native"
+    for file in json json.rb net openssl openssl.rb uri uri.rb digest digest.rb random cgi cgi.rb \
+        set set.rb io fileutils.rb tmpdir.rb securerandom.rb ipaddr.rb timeout.rb socket.rb \
+        time.rb resolv.rb date.rb delegate.rb forwardable.rb singleton.rb monitor.rb tempfile.rb; do
+        take "$1" "$standard/$file"
+    done
+    ln -s ruby3.3 "$1/usr/bin/ruby"
+    # No encodings but Unicode's and the West's, no parsers of other formats.
+    find "$1/$native/enc" -type f ! -name encdb.so ! -name transdb.so ! -name 'utf_*' \
+        ! -name single_byte.so -exec rm '{}' ';'
+    for module in ripper nkf fiddle psych bigdecimal; do rm -f "$1/$native/$module.so"; done
 }
 
 # scripts TOP/PLACE FILE...: what this folder holds for an image, executable.

@@ -14,20 +14,8 @@ skeleton "$root" git 998 /var/opt/gitlab
 printf 'gitlab-runner:x:999:999::/home/gitlab-runner:/bin/sh\n' >>"$root/etc/passwd"
 printf 'gitlab-runner:x:999:\n' >>"$root/etc/group"
 certificates "$root"
-# The least of Ruby that the scripts require.
-ruby=usr/lib/ruby/3.3.0
-native=usr/lib/$libraries/ruby/3.3.0
-take "$root" usr/bin/ruby3.3 "usr/lib/$libraries/ruby/vendor_ruby" usr/lib/ruby/vendor_ruby/pg \
-    usr/lib/ruby/vendor_ruby/pg.rb "$native" \
-    "$ruby/json" "$ruby/net" "$ruby/openssl" "$ruby/uri" "$ruby/digest" "$ruby/random" "$ruby/cgi" "$ruby/set" "$ruby/io"
-for file in json openssl uri digest cgi set fileutils tmpdir securerandom ipaddr timeout socket time \
-    resolv date delegate forwardable singleton monitor etc tempfile bigdecimal; do
-    [ ! -e "$packages/$ruby/$file.rb" ] || take "$root" "$ruby/$file.rb"
-done
-ln -s ruby3.3 "$root/usr/bin/ruby"
-# Encodings of the East, and what is not for a server.
-find "$root/$native/enc" -type f ! -name 'encdb.so' ! -name 'transdb.so' ! -name 'utf_*' ! -name 'single_byte.so' -exec rm '{}' ';'
-rm -f "$root/$native"/ripper.so "$root/$native"/nkf.so "$root/$native"/fiddle.so "$root/$native"/psych.so
+ruby "$root"
+take "$root" "usr/lib/$libraries/ruby/vendor_ruby" usr/lib/ruby/vendor_ruby/pg usr/lib/ruby/vendor_ruby/pg.rb
 libraries "$root"
 applets "$root"
 scripts "$root/opt/gitlab/stand-in" gitlab/wire.rb gitlab/omnibus.rb gitlab/data.rb gitlab/rails.rb \

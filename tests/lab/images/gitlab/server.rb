@@ -112,7 +112,7 @@ class GitLab
     in ['POST', '/user/runners'] then create_runner(request)
     in ['GET', '/runners/all'] then [200, {}, runners(request.query['status'])]
     in ['POST', '/projects'] then create_project(request)
-    in ['GET', '/projects'] then [200, {}, @database.open { |db| db.exec('SELECT id, name FROM projects ORDER BY id').to_a }]
+    in ['GET', '/projects'] then [200, {}, projects]
     else [404, {}, { error: '404 Not Found' }]
     end
   end
@@ -146,7 +146,12 @@ class GitLab
     row = @database.open { |db| db.exec_params('INSERT INTO projects (name) VALUES ($1) RETURNING id, name', [name])[0] }
     FileUtils.mkdir_p("#{DATA}/git-data/repositories/#{name}.git")
     File.write("#{DATA}/git-data/repositories/#{name}.git/HEAD", "ref: refs/heads/main\n")
-    [201, {}, row]
+    [201, {}, { id: row['id'].to_i, name: row['name'] }]
+  end
+
+  def projects
+    rows = @database.open { |db| db.exec('SELECT id, name FROM projects ORDER BY id').to_a }
+    rows.map { |row| { id: row['id'].to_i, name: row['name'] } }
   end
 end
 
