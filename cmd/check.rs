@@ -23,7 +23,9 @@ pub fn run(args: &Args, json: bool) -> Result<Exit, Error> {
             &serde_json::json!({ "verb": "check", "hosts": hosts, "failed": 0 }),
         );
     } else {
-        let (stacks, file) = (loaded.lab.stacks.len(), &loaded.file);
+        let own = |s: &&blueprints::Stack| s.kind == blueprints::StackKind::Authority;
+        let stacks = loaded.lab.stacks.iter().filter(|s| !own(s)).count();
+        let file = &loaded.file;
         let (hosts, stacks) = (view::count(hosts, "host"), view::count(stacks, "stack"));
         view::line(&format!("`{file}` is right: {hosts}, {stacks}"));
     }

@@ -87,6 +87,15 @@ impl Compose {
         Ok(settled)
     }
 
+    /// The names in the swarm of the secrets and configs that are made of files.
+    pub(crate) fn made_of_files(&self) -> Vec<String> {
+        let document: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        let entries = ["secrets", "configs"].map(|kind| document[kind].as_object().cloned());
+        let entries = entries.into_iter().flatten().flat_map(|all| all.into_iter());
+        let made = entries.filter(|(_, entry)| entry.get("file").is_some());
+        made.filter_map(|(_, entry)| entry["name"].as_str().map(str::to_owned)).collect()
+    }
+
     /// The stack with these services only; what else there is stays as it is.
     pub fn part(&self, services: &[String]) -> Result<Self, String> {
         let mut document: Value = serde_json::from_str(&self.text).map_err(|e| e.to_string())?;
@@ -211,7 +220,7 @@ fn complete(
     for kind in ["configs", "secrets"] {
         if let Some(Value::Object(entries)) = document.get_mut(kind) {
             for (key, entry) in entries {
-                name_by_content(name, key, entry, base, shipped, &mut files)
+                name_by_content(&lab.name, name, key, entry, base, shipped, &mut files)
                     .map_err(|why| format!("{kind}.{key}: {why}"))?;
                 // One with a name of its own is the user's, whatever bp makes.
                 let made_outside = entry.get("external") == Some(&json!(true));
@@ -332,6 +341,7 @@ fn octal_modes(service: &mut Map<String, Value>) {
 
 /// Swarm configs and secrets can't change: a changed file gets a name of its own.
 fn name_by_content(
+    lab: &str,
     stack: &str,
     key: &str,
     entry: &mut Value,
@@ -358,6 +368,10 @@ fn name_by_content(
     }
     entry["name"] = json!(format!("{stack}_{key}_{}", digest(&[&bytes])));
     entry["file"] = json!(format!("./{at}"));
+    // By its label it is found when nothing uses it any more.
+    let mut labels = as_map(entry.get("labels"));
+    labels.insert(crate::docker::LAB_LABEL.to_owned(), json!(lab));
+    entry["labels"] = Value::Object(labels);
     files.push((at, bytes));
     Ok(())
 }
@@ -389,7 +403,7 @@ fn as_map(labels: Option<&Value>) -> Map<String, Value> {
 }
 
 /// Twelve hex digits of SHA-256 over the parts.
-fn digest(parts: &[&[u8]]) -> String {
+pub(crate) fn digest(parts: &[&[u8]]) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update((part.len() as u64).to_be_bytes());

@@ -41,6 +41,12 @@ pub trait World: Send + Sync {
     async fn dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
         Ok(None)
     }
+
+    /// What a secret of the blueprint holds now. Asked for once a run.
+    async fn secret(&self, secret: &blueprints::Secret) -> Result<String, Failure> {
+        let _ = secret;
+        Err(Failure::new("there is nobody to give a secret"))
+    }
 }
 
 /// What a step is given. Cheap to clone.

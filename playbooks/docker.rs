@@ -100,6 +100,13 @@ pub struct Sealed {
     pub spec: SealedSpec,
 }
 
+impl Sealed {
+    /// A label of it; empty where it has none of this name.
+    pub fn label(&self, name: &str) -> &str {
+        self.spec.labels.get(name).map_or("", String::as_str)
+    }
+}
+
 /// What a secret or a config is.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -318,6 +325,9 @@ pub struct UpdateStatus {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Task {
+    /// The task's id, by which its container is known on its node.
+    #[serde(rename = "ID", default)]
+    pub id: String,
     /// Its service.
     #[serde(rename = "ServiceID", default)]
     pub service_id: String,

@@ -1,6 +1,7 @@
 //! Phase images: archives loaded on the nodes that need them, where no registry is reached.
 
 use crate::compose::Compose;
+use crate::stacks::pause;
 use crate::step::{Failure, Step};
 use blueprints::{Host, Lab};
 use flate2::read::GzDecoder;
@@ -45,7 +46,8 @@ fn needed_on<'a>(lab: &'a Lab, stacks: &[Compose], archive: &Archive) -> Vec<&'a
 /// # Errors
 /// When an archive can't be read.
 pub(crate) fn brought(lab: &Lab) -> Result<BTreeSet<String>, Failure> {
-    let mut tags = BTreeSet::new();
+    // bp's own comes from bp.
+    let mut tags = BTreeSet::from([pause::IMAGE.to_owned()]);
     for path in &lab.images.archives {
         let archive = Archive::read(path)
             .map_err(|why| Failure::new(format!("read `{}`: {why}", path.display())))?;

@@ -1,19 +1,40 @@
 //! Secrets of the swarm that the lab's stacks use.
 //!
 //! A secret can't change and can't be read back: what the blueprint calls `redis_password` is the
-//! newest secret of the swarm that is labelled so. Its own name ends in a digest of its content.
+//! newest secret of the swarm that is labelled so. Its own name ends in a digest.
 
+pub(crate) mod authority;
+mod certificate;
+mod make;
+mod pruned;
+mod read;
+pub mod verbs;
+
+pub(crate) use pruned::pruned;
+pub(crate) use read::read;
+
+use crate::compose::Compose;
 use crate::cx::Cx;
 use crate::docker::{LAB_LABEL, Sealed, SwarmView, no_manager};
-use crate::step::{Check, Failure, Step, Trouble};
+use crate::shipped;
+use crate::step::{Check, Step};
 use blueprints::Lab;
-use providers::{Cmd, quote};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The label that says which secret of the blueprint it is.
 pub(crate) const SECRET_LABEL: &str = "bp.secret";
 
 /// The label that says which config of bp's it is.
 pub(crate) const CONFIG_LABEL: &str = "bp.config";
+
+/// The label of a given secret: a digest of what was given.
+const DIGEST_LABEL: &str = "bp.digest";
+
+/// The label of a line of `htpasswd`: the secret that holds its password.
+const OF_LABEL: &str = "bp.of";
+
+/// What the line of `htpasswd` is called, after the secret that holds its password.
+const HTPASSWD: &str = "_htpasswd";
 
 /// A secret that a stack uses.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,11 +54,23 @@ pub(crate) enum Source {
     Login(&'static str),
     /// What the blueprint says.
     Given(blueprints::Secret),
+    /// The same, and beside it `<name>_htpasswd`: a line of `htpasswd` for this user.
+    GivenLogin(&'static str, blueprints::Secret),
     /// The private key of the lab's authority, whose certificate is the config `ca`.
     AuthorityKey,
     /// A private key and a certificate of the lab's authority for these names, in one PEM text; for
     /// servers and clients.
     Certificate(Vec<String>),
+}
+
+impl Source {
+    /// The user of its line of `htpasswd`, where there is one.
+    fn user(&self) -> Option<&'static str> {
+        match self {
+            Self::Login(user) | Self::GivenLogin(user, _) => Some(user),
+            _ => None,
+        }
+    }
 }
 
 impl Secret {
@@ -49,9 +82,47 @@ impl Secret {
     /// A secret whose source the blueprint may replace.
     pub fn of(lab: &Lab, name: impl Into<String>, source: Source) -> Self {
         let name = name.into();
-        let source = lab.secrets.get(&name).cloned().map_or(source, Source::Given);
+        let source = match (lab.secrets.get(&name).cloned(), source) {
+            (Some(given), Source::Login(user)) => Source::GivenLogin(user, given),
+            (Some(given), _) => Source::Given(given),
+            (None, source) => source,
+        };
         Self { name, source }
     }
+
+    /// The names under which the swarm keeps what comes of it.
+    fn names(&self) -> Vec<String> {
+        let second = self.source.user().map(|_| format!("{}{HTPASSWD}", self.name));
+        std::iter::once(self.name.clone()).chain(second).collect()
+    }
+}
+
+/// The secrets that each stack needs, in the order of the stacks, each of them once: before the
+/// first stack that uses it.
+pub(crate) fn all(lab: &Lab, composes: &[Compose]) -> Vec<Vec<Secret>> {
+    let own: Vec<Vec<Secret>> = lab
+        .stacks
+        .iter()
+        .map(|stack| shipped::of(lab, stack).map(|s| s.secrets).unwrap_or_default())
+        .collect();
+    let mut known: BTreeMap<String, Secret> = BTreeMap::new();
+    for secret in own.iter().flatten() {
+        known.entry(secret.name.clone()).or_insert_with(|| secret.clone());
+    }
+    // What comes beside another secret is made with it.
+    let beside: BTreeSet<String> = known.values().flat_map(|s| s.names().split_off(1)).collect();
+    let mut made = BTreeSet::new();
+    let mut all = Vec::new();
+    for (own, compose) in own.iter().zip(composes) {
+        let outside = compose.outside.iter().filter(|o| o.kind == "secrets").map(|o| &o.name);
+        let names = own.iter().map(|s| &s.name).chain(outside.filter(|n| !beside.contains(*n)));
+        let new = names.filter(|name| made.insert((*name).clone()));
+        let secret = |name: &String| {
+            known.get(name).cloned().unwrap_or_else(|| Secret::generated(lab, name))
+        };
+        all.push(new.map(secret).collect());
+    }
+    all
 }
 
 /// The newest secret of this name.
@@ -65,61 +136,103 @@ pub(crate) fn config<'v>(view: &'v SwarmView, lab: &str, name: &str) -> Option<&
 }
 
 fn newest<'v>(all: &'v [Sealed], label: &str, lab: &str, name: &str) -> Option<&'v Sealed> {
-    let has =
-        |s: &Sealed, key: &str, value: &str| s.spec.labels.get(key).is_some_and(|l| l == value);
-    let mine = all.iter().filter(|s| has(s, LAB_LABEL, lab) && has(s, label, name));
-    mine.max_by_key(|s| &s.created_at)
+    let mine = all.iter().filter(|s| s.label(LAB_LABEL) == lab && s.label(label) == name);
+    // The texts are of different lengths: docker leaves zeros at their end out.
+    mine.max_by_key(|s| s.created_at.parse::<jiff::Timestamp>().ok())
+}
+
+/// A secret that the user made by hand has the plain name.
+fn is_by_hand(view: &SwarmView, name: &str) -> bool {
+    view.secrets.iter().any(|s| s.spec.name == name)
 }
 
 /// The step that makes one secret.
-pub(crate) fn step(lab: &Lab, secret: &Secret) -> Step {
-    let (checked, applied) = (secret.name.clone(), secret.name.clone());
-    let (of, lab) = (lab.name.clone(), lab.name.clone());
-    Step::lab(format!("secret {}", secret.name), "a service reads it from a file in its memory")
+pub(crate) fn step(secret: &Secret) -> Step {
+    let (checked, applied) = (secret.clone(), secret.clone());
+    Step::lab(format!("secret {}", secret.name), why(secret))
         .check(move |cx| {
-            let (name, lab) = (checked.clone(), lab.clone());
+            let secret = checked.clone();
             async move {
                 match cx.swarm().await {
                     Err(why) => Check::Unknown(why),
-                    Ok(view) => {
-                        // A secret that the user made by hand has the plain name.
-                        let by_hand = view.secrets.iter().any(|s| s.spec.name == name);
-                        let is = by_hand || current(&view, &lab, &name).is_some();
-                        Check::when(is, "it is not there")
-                    }
+                    Ok(view) => check(&cx, &view, &secret).await,
                 }
             }
         })
         .apply(move |cx| {
-            let (name, lab) = (applied.clone(), of.clone());
-            async move { generate(&cx, &lab, &name).await }
+            let secret = applied.clone();
+            async move {
+                let view = cx.swarm().await.map_err(no_manager)?;
+                match check(&cx, &view, &secret).await {
+                    // An apply that was cut off may have made it.
+                    Check::True => Ok(()),
+                    Check::Failed(failure) => Err(failure.into()),
+                    _ => make::make(&cx, &view, &secret).await,
+                }
+            }
         })
 }
 
-/// Made on a manager, so that it is never anywhere else.
-async fn generate(cx: &Cx, lab: &str, name: &str) -> Result<(), Trouble> {
-    let view = cx.swarm().await.map_err(no_manager)?;
-    let script = format!(
-        "set -e; v=$(LC_ALL=C tr -dc A-Za-z0-9 </dev/urandom | head -c 32)\n\
-         h=$(printf %s \"$v\" | sha256sum | cut -c 1-12)\n\
-         printf %s \"$v\" | docker secret create -l {LAB_LABEL}={} -l {SECRET_LABEL}={} {}_\"$h\" - >/dev/null",
-        quote(lab),
-        quote(name),
-        quote(&format!("{lab}_{name}"))
-    );
-    cx.ok(&view.manager, Cmd::new(script)).await.map(drop)
+fn why(secret: &Secret) -> &'static str {
+    match secret.source {
+        Source::AuthorityKey => "the lab's certificates are signed by an authority of its own",
+        Source::Certificate(_) => "services know each other by certificates of the lab's authority",
+        _ => "a service reads it from a file in its memory",
+    }
 }
 
-/// A secret's content, read from a task that uses it: a swarm gives it to nobody else.
-///
-/// # Errors
-/// When no task that uses it runs, or its node can't be asked.
-pub(crate) async fn read(_cx: &Cx, name: &str) -> Result<Vec<u8>, Failure> {
-    Err(Failure::new(format!("nothing that uses the secret {name} runs")))
+/// Whether the newest secret of the name is the right one.
+pub(crate) async fn check(cx: &Cx, view: &SwarmView, secret: &Secret) -> Check {
+    let (lab, name) = (&cx.lab().name, &secret.name);
+    let check = match &secret.source {
+        Source::AuthorityKey => authority::check(view, lab),
+        Source::Certificate(names) => certificate::check(view, lab, name, names),
+        Source::Generated | Source::Login(_) => {
+            let is = current(view, lab, name).is_some() || is_by_hand(view, name);
+            Check::when(is, "it is not there")
+        }
+        Source::Given(source) | Source::GivenLogin(_, source) => {
+            match make::given(cx, view, name, source).await {
+                Err(failure) => Check::Failed(failure),
+                Ok(given) => match current(view, lab, name) {
+                    None => Check::Not("it is not there".to_owned()),
+                    Some(has) => Check::when(
+                        has.label(DIGEST_LABEL) == given.digest,
+                        "another one is given now",
+                    ),
+                },
+            }
+        }
+    };
+    if check != Check::True || secret.source.user().is_none() {
+        return check;
+    }
+    let line = format!("{name}{HTPASSWD}");
+    let is = match (current(view, lab, name), current(view, lab, &line)) {
+        (Some(password), Some(line)) => line.label(OF_LABEL) == password.spec.name,
+        (None, None) => is_by_hand(view, &line),
+        _ => false,
+    };
+    Check::when(is, format!("{line} is not of it"))
 }
 
-/// Secrets and configs of the lab that nothing uses any more.
-pub(crate) fn pruned(_lab: &Lab) -> Step {
-    Step::lab("unused secrets", "a secret that nothing uses is only there to be stolen")
-        .check(|_cx| async { Check::True })
+/// The secrets among these that a compose file uses and that will be made anew: what uses them is
+/// not done with.
+pub(crate) async fn in_change(
+    cx: &Cx,
+    view: &SwarmView,
+    compose: &Compose,
+    secrets: &[Secret],
+) -> Option<String> {
+    for secret in secrets {
+        let mut names = secret.names();
+        if secret.source == Source::AuthorityKey {
+            names.push(authority::CERTIFICATE.to_owned());
+        }
+        let uses = compose.outside.iter().any(|o| names.contains(&o.name));
+        if uses && check(cx, view, secret).await != Check::True {
+            return Some(secret.name.clone());
+        }
+    }
+    None
 }

@@ -7,6 +7,7 @@ pub(crate) mod authority;
 mod deploy;
 pub(crate) mod etcd;
 pub(crate) mod gitlab;
+pub(crate) mod pause;
 mod place;
 pub(crate) mod portainer;
 pub(crate) mod redis;
@@ -39,11 +40,12 @@ pub fn steps(
     beside: &Path,
 ) -> Result<(Vec<Step>, Vec<String>), Failure> {
     let (mut steps, mut remarks) = (Vec::new(), Vec::new());
-    let mut made = BTreeSet::new();
-    for (stack, compose) in lab.stacks.iter().zip(composes) {
+    let made = secrets::all(lab, composes);
+    let all: Arc<Vec<Secret>> = Arc::new(made.concat());
+    for ((stack, compose), made) in lab.stacks.iter().zip(composes).zip(made) {
         let compose = Arc::new(compose.clone());
         let shipped = shipped::of(lab, stack);
-        let (mut secrets, mut gates, mut turns) = (Vec::new(), Vec::new(), false);
+        let (mut gates, mut turns) = (Vec::new(), false);
         if let Some(shipped) = shipped {
             if let Some((playbook, hosts, vars)) = &shipped.playbook {
                 let (text, remark) = runbook::built_in(playbook, beside)?;
@@ -53,27 +55,17 @@ pub fn steps(
                 remarks.extend(remark);
             }
             steps.extend(shipped.before);
-            (secrets, gates, turns) = (shipped.secrets, shipped.health, shipped.takes_turns);
+            (gates, turns) = (shipped.health, shipped.takes_turns);
         }
-        secrets.extend(of_the_file(lab, &compose, &secrets));
-        for secret in secrets.iter().filter(|s| made.insert(s.name.clone())) {
-            steps.push(secrets::step(lab, secret));
-        }
+        steps.extend(made.iter().map(secrets::step));
         gates.extend(stack.health.iter().map(|h| health::step(&stack.name, h)));
-        steps.extend(one(lab, stack, &compose, turns, gates));
+        steps.extend(one(lab, stack, &compose, &all, turns, gates));
     }
     // What has left the blueprint goes last: what took its place runs by then.
     steps.push(unlisted(lab, composes));
-    steps.push(secrets::pruned(lab));
+    steps.push(secrets::pruned(lab, composes, all.to_vec()));
     steps.push(networks::pruned(lab));
     Ok((steps, remarks))
-}
-
-/// Secrets that a compose file takes from outside and that are none of the stack's own.
-fn of_the_file(lab: &Lab, compose: &Compose, own: &[Secret]) -> Vec<Secret> {
-    let outside = compose.outside.iter().filter(|o| o.kind == "secrets");
-    let new = outside.filter(|o| !own.iter().any(|s| s.name == o.name));
-    new.map(|o| Secret::generated(lab, &o.name)).collect()
 }
 
 /// One stack: deployed, running, healthy; where a change does not get there, the version before
@@ -82,11 +74,12 @@ fn one(
     lab: &Lab,
     stack: &Stack,
     compose: &Arc<Compose>,
+    secrets: &Arc<Vec<Secret>>,
     turns: bool,
     gates: Vec<Step>,
 ) -> Vec<Step> {
     let mut steps = vec![
-        deploy::step(lab, compose, stack.within, turns, &gates),
+        deploy::step(lab, compose, secrets, stack.within, turns, &gates),
         converged(compose, stack.within),
     ];
     steps.extend(gates);

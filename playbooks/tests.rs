@@ -29,6 +29,7 @@ mod lock;
 mod machines;
 mod names;
 mod networks;
+mod pause;
 mod rules;
 mod run;
 mod runbook;

@@ -100,7 +100,7 @@ impl World for RealWorld {
             Sudo::No => Become::Nothing,
             Sudo::Passwordless => Become::Sudo { password: None },
             Sudo::Password(secret) => {
-                Become::Sudo { password: Some(Password::new(self.secret(secret).await?)) }
+                Become::Sudo { password: Some(Password::new(self.given(secret).await?)) }
             }
         };
         ssh::connect(&target).await
@@ -118,12 +118,16 @@ impl World for RealWorld {
     async fn dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
         self.server.get_or_try_init(|| self.open_dns()).await.cloned()
     }
+
+    async fn secret(&self, secret: &Secret) -> Result<String, Failure> {
+        self.given(secret).await.map_err(|error| Trouble::from(error).into())
+    }
 }
 
 impl RealWorld {
     async fn open_dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
         use blueprints::DnsServer as Named;
-        let secret = |source| async move { self.secret(source).await.map_err(Trouble::from) };
+        let secret = |source| async move { self.given(source).await.map_err(Trouble::from) };
         Ok(match &self.dns {
             Named::Hosts => None,
             Named::Libvirt => self.made.as_ref().and_then(|made| made.dns()),
@@ -138,7 +142,7 @@ impl RealWorld {
     }
 
     /// A secret, asked for once a run.
-    async fn secret(&self, secret: &Secret) -> Result<String, SessionError> {
+    async fn given(&self, secret: &Secret) -> Result<String, SessionError> {
         let mut known = self.secrets.lock().await;
         let name = format!("{secret:?}");
         if let Some(text) = known.get(&name) {

@@ -5,6 +5,7 @@ use super::{GONE, last_words};
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::{Cx, Deployed};
 use crate::docker::{Service, SwarmView, no_manager};
+use crate::secrets::{self, Secret};
 use crate::step::{Check, Failure, Step, Trouble};
 use crate::{converge, limits, survey};
 use blueprints::Lab;
@@ -17,12 +18,14 @@ use tokio::time::Instant;
 pub(super) fn step(
     lab: &Lab,
     compose: &Arc<Compose>,
+    secrets: &Arc<Vec<Secret>>,
     within: Duration,
     turns: bool,
     gates: &[Step],
 ) -> Step {
     let (checked, applied, shown) = (compose.clone(), compose.clone(), compose.clone());
     let (of, gates) = (lab.name.clone(), Arc::new(gates.to_vec()));
+    let secrets = secrets.clone();
     // Each member that takes its turn has the stack's own time.
     let members = if turns { compose.services.len() as u32 } else { 1 };
     Step::lab(
@@ -35,7 +38,7 @@ pub(super) fn step(
         async move { last_words(&cx, &compose).await }
     })
     .check(move |cx| {
-        let (compose, lab) = (checked.clone(), of.clone());
+        let (compose, lab, made) = (checked.clone(), of.clone(), secrets.clone());
         async move {
             let view = match cx.swarm().await {
                 Ok(view) => view,
@@ -47,7 +50,13 @@ pub(super) fn step(
                 Ok(compose) => {
                     let why: Vec<String> =
                         differs(&view, &compose).into_iter().map(|(_, why)| why).collect();
-                    Check::when(why.is_empty(), why.join(", "))
+                    if !why.is_empty() {
+                        return Check::Not(why.join(", "));
+                    }
+                    match secrets::in_change(&cx, &view, &compose, &made).await {
+                        Some(name) => Check::Unknown(format!("the secret {name} is made anew before")),
+                        None => Check::True,
+                    }
                 }
             }
         }

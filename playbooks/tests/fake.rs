@@ -145,6 +145,8 @@ pub struct State {
     pub zones: Option<Zones>,
     pub serial: u32,
     pub gluster: Gluster,
+    /// What secret sources of the blueprint give.
+    pub given: BTreeMap<String, String>,
     rules: Vec<Rule>,
 }
 
@@ -179,6 +181,7 @@ impl Site {
             zones: None,
             serial: 0,
             gluster: Gluster::default(),
+            given: BTreeMap::new(),
             rules: Vec::new(),
         })))
     }
@@ -276,6 +279,12 @@ impl World for FakeWorld {
     async fn dns(&self) -> Result<Option<Arc<dyn DnsServer>>, Failure> {
         let any = self.0.lock().zones.is_some();
         Ok(any.then(|| Arc::new(FakeDns(self.0.clone())) as Arc<dyn DnsServer>))
+    }
+
+    async fn secret(&self, secret: &blueprints::Secret) -> Result<String, Failure> {
+        let state = self.0.lock();
+        let known = state.given.get(&format!("{secret:?}"));
+        known.cloned().ok_or_else(|| Failure::new(format!("nobody gave {secret:?}")))
     }
 }
 

@@ -38,12 +38,16 @@ fn files(files: &[(&str, &[u8])], zipped: bool) -> Vec<u8> {
 
 /// What `docker load` makes of an archive.
 pub fn content(path: &Path) -> BTreeMap<String, String> {
-    let bytes = std::fs::read(path).expect("the archive");
+    read(&std::fs::read(path).expect("the archive"))
+}
+
+/// The same of its bytes.
+pub fn read(bytes: &[u8]) -> BTreeMap<String, String> {
     let mut plain = Vec::new();
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut plain).expect("unzipped");
+        flate2::read::GzDecoder::new(bytes).read_to_end(&mut plain).expect("unzipped");
     } else {
-        plain = bytes;
+        plain = bytes.to_vec();
     }
     let mut images = BTreeMap::new();
     for entry in tar::Archive::new(plain.as_slice()).entries().expect("an archive") {
@@ -54,6 +58,7 @@ pub fn content(path: &Path) -> BTreeMap<String, String> {
             let manifest: Vec<Value> = serde_json::from_str(&text).expect("JSON");
             for image in manifest {
                 let id = image["Config"].as_str().expect("a config").replace("blobs/sha256/", "");
+                let id = id.trim_end_matches(".json");
                 let tag = image["RepoTags"][0].as_str().expect("a tag").to_owned();
                 images.insert(tag, format!("sha256:{id}"));
             }

@@ -1,0 +1,2 @@
+//! What `bp ca` and `bp secret` ask for.
+
