@@ -70,7 +70,7 @@ pub enum StackKind {
 impl StackKind {
     /// Whether it has certificates of the lab's authority.
     pub fn is_certified(&self) -> bool {
-        !matches!(self, Self::Authority | Self::Etcd(_) | Self::File(_))
+        !matches!(self, Self::Authority | Self::File(_))
     }
 
     /// The overlay networks that its template uses; made where nobody declares them.

@@ -2,8 +2,14 @@
 //!
 //! The members are asked on their own nodes, in their own containers, which are found by the
 //! service's label.
+//!
+//! A lab of before the members had certificates does not change over by itself: members keep the
+//! addresses of their fellows in their data, and those began with `http://`. Its operator takes a
+//! snapshot (`etcdctl snapshot save`), removes the stack, empties `/srv/etcd` on each member, lets
+//! `bp up` make the cluster anew, and puts back what was in it.
 
 use crate::cx::Cx;
+use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
 use blueprints::{Lab, Stack};
@@ -15,11 +21,26 @@ use serde_json::json;
 pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
     Shipped {
         values: json!({ "members": members }),
+        secrets: certificates(members),
         playbook: Some(("etcd.yml", members.to_vec(), json!({}))),
         health: health(&lab.name, &stack.name, members),
         takes_turns: true,
         ..Shipped::new("etcd.compose.yml", include_str!("etcd.compose.yml"))
     }
+}
+
+/// One for the members, for servers and among themselves; one for their clients.
+fn certificates(members: &[String]) -> Vec<Secret> {
+    let own = members.iter().map(|member| format!("etcd-{member}"));
+    let own = own.chain(["localhost".to_owned(), "127.0.0.1".to_owned()]).collect();
+    let certificate = |name: &str, names: Vec<String>| Secret {
+        name: name.to_owned(),
+        source: Source::Certificate(names),
+    };
+    vec![
+        certificate("tls_etcd", own),
+        certificate("tls_etcd_client", vec!["etcd-client".to_owned()]),
+    ]
 }
 
 /// What healthy means: every member answers, there are as many as asked for, and what is written
