@@ -236,7 +236,6 @@ fn complete(
         .filter(|(k, _)| *k != "services" && !k.starts_with("x-"))
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
-    let around = serde_json::to_string(&around).map_err(|e| e.to_string())?;
     let Some(Value::Object(services)) = document.get_mut("services") else {
         return Err("it has no services".to_owned());
     };
@@ -255,6 +254,8 @@ fn complete(
             service.remove("deploy");
         }
         let definition = serde_json::to_string(service).map_err(|e| e.to_string())?;
+        let around = around_one(&around, service);
+        let around = serde_json::to_string(&around).map_err(|e| e.to_string())?;
         let spec = digest(&[definition.as_bytes(), around.as_bytes()]);
         let deploy = service.entry("deploy").or_insert(json!({}));
         let Value::Object(deploy) = deploy else {
@@ -274,6 +275,21 @@ fn complete(
     }
     let text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
     Ok(Compose { name: name.to_owned(), text, files, services: wanted, offline: false, outside })
+}
+
+/// What stands around the services, without the configs and secrets that only others use: a change
+/// of those is none of this one.
+fn around_one(around: &Map<String, Value>, service: &Map<String, Value>) -> Map<String, Value> {
+    let mut around = around.clone();
+    for kind in ["configs", "secrets"] {
+        let used = service.get(kind).and_then(Value::as_array).into_iter().flatten();
+        let used: Vec<&str> =
+            used.filter_map(|u| u.as_str().or_else(|| u["source"].as_str())).collect();
+        if let Some(Value::Object(entries)) = around.get_mut(kind) {
+            entries.retain(|name, _| used.contains(&name.as_str()));
+        }
+    }
+    around
 }
 
 /// Docker would fill `${NAME}` in from root's environment on a manager, where nobody set it.

@@ -55,3 +55,16 @@ fn one_member() {
 fn three_members() {
     insta::assert_snapshot!("stolon_3", yaml(&rendered(THREE)));
 }
+
+#[test]
+fn a_new_database_changes_the_service_that_makes_it_and_no_keeper() {
+    let before = rendered(THREE);
+    let more = THREE.replace("shop: { owner: app }", "shop: { owner: app }\n        news: {}");
+    let changed: Vec<String> = rendered(&more)
+        .services
+        .iter()
+        .filter(|s| !before.services.contains(s))
+        .map(|s| s.name.clone())
+        .collect();
+    assert_eq!(changed, ["databases"]);
+}
