@@ -436,6 +436,14 @@ impl SwarmView {
         self.nodes.iter().find(|n| n.id == id)
     }
 
+    /// The host on which a task of a service runs.
+    pub fn host_of(&self, service: &str) -> Option<String> {
+        let id = &self.services.iter().find(|s| s.spec.name == service)?.id;
+        let runs = |t: &&Task| t.service_id == *id && t.status.state == "running";
+        let task = self.tasks.iter().filter(runs).max_by_key(|t| &t.created_at)?;
+        self.node(&task.node_id)?.spec.labels.get(HOST_LABEL).cloned()
+    }
+
     /// Whether a node of it says that it is this lab's.
     pub fn is_of(&self, lab: &str) -> bool {
         self.nodes.iter().any(|n| n.spec.labels.get(LAB_LABEL).is_some_and(|l| l == lab))

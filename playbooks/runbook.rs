@@ -65,9 +65,11 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("engine-docker-ce.yml", include_str!("engine-docker-ce.yml")),
     ("etcd.yml", include_str!("stacks/etcd.yml")),
     ("gluster.yml", include_str!("gluster.yml")),
+    ("portainer.yml", include_str!("stacks/portainer.yml")),
     ("redis.yml", include_str!("stacks/redis.yml")),
     ("registry.yml", include_str!("stacks/registry.yml")),
     ("stolon.yml", include_str!("stacks/stolon.yml")),
+    ("traefik.yml", include_str!("stacks/traefik.yml")),
 ];
 
 /// A built-in playbook, or the file of the same name beside the blueprint, with a remark then.

@@ -1,9 +1,212 @@
-//! The stack traefik.
+//! The stack traefik: an instance on every manager; with ACME one, which alone can answer the
+//! challenges that it asked for.
 
+use crate::docker::SwarmView;
+use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
-use blueprints::{Lab, Stack, Traefik};
+use crate::step::{Check, Step};
+use blueprints::{Availability, Lab, Stack, StackKind, Tls, Traefik};
+use providers::quote;
+use serde_json::json;
+use std::collections::BTreeSet;
 
 /// What bp ships of it.
-pub(crate) fn shipped(_lab: &Lab, _stack: &Stack, _traefik: &Traefik) -> Shipped {
-    Shipped::new("traefik.compose.yml", "services: {}")
+pub(crate) fn shipped(lab: &Lab, stack: &Stack, traefik: &Traefik) -> Shipped {
+    let acme = matches!(traefik.tls, Tls::Acme { .. });
+    let folder = lab.shared().map_or("/srv/traefik".to_owned(), |s| format!("{s}/traefik"));
+    let managers: Vec<String> = managers(lab);
+    let pinned = managers.first().filter(|_| acme && lab.shared().is_none()).cloned();
+    let files = match &traefik.tls {
+        Tls::Files { cert, .. } => Some(cert.display().to_string()),
+        _ => None,
+    };
+    let mut secrets = vec![Secret::of(lab, "traefik_password", Source::Login("admin"))];
+    match &traefik.tls {
+        Tls::Internal => {
+            secrets.push(Secret::of(lab, "tls_traefik", Source::Certificate(certified(lab))));
+        }
+        Tls::Files { key, .. } => {
+            let source = Source::Given(blueprints::Secret::File(key.clone()));
+            secrets.push(Secret::of(lab, "traefik_key", source));
+        }
+        Tls::Acme { .. } => {}
+    }
+    let holders = pinned.clone().map_or_else(|| managers.clone(), |host| vec![host]);
+    Shipped {
+        values: json!({
+            "acme": acme.then_some(&folder),
+            "files": files,
+            "internal": traefik.tls == Tls::Internal,
+            "host": pinned,
+        }),
+        files: vec![("traefik.yml", fixed(traefik)), ("dynamic.yml", dynamic(lab, traefik))],
+        secrets,
+        playbook: acme.then(|| ("traefik.yml", holders, json!({ "folder": folder }))),
+        health: health(&stack.name, traefik, &managers),
+        ..Shipped::new("traefik.compose.yml", include_str!("traefik.compose.yml"))
+    }
+}
+
+/// The managers that hold an instance.
+fn managers(lab: &Lab) -> Vec<String> {
+    let active = lab.managers().filter(|h| h.availability != Availability::Drain);
+    active.map(|h| h.name.clone()).collect()
+}
+
+/// The names under which the lab's stacks are reached through Traefik.
+fn hosts(lab: &Lab) -> BTreeSet<String> {
+    let host = |stack: &Stack| match &stack.kind {
+        StackKind::Traefik(traefik) => traefik.host.clone(),
+        StackKind::Registry { host } | StackKind::Portainer { host } => Some(host.clone()),
+        StackKind::Gitlab(gitlab) => Some(gitlab.host.clone()),
+        _ => None,
+    };
+    lab.stacks.iter().filter_map(host).collect()
+}
+
+/// The names that its certificate is for: all of the lab's domain, so that a new stack needs no new
+/// one and the user's own have a valid one, and those outside of it. No client takes a wildcard
+/// right below a domain of one word, such as `*.test`.
+fn certified(lab: &Lab) -> Vec<String> {
+    let mut names = Vec::new();
+    if lab.domain.contains('.') {
+        names.extend([lab.domain.clone(), format!("*.{}", lab.domain)]);
+    }
+    let covered = |host: &str| {
+        host.split_once('.').is_some_and(|(_, rest)| rest == lab.domain) && !names.is_empty()
+    };
+    let others: Vec<String> =
+        hosts(lab).into_iter().filter(|h| !covered(h) && *h != lab.domain).collect();
+    names.extend(others);
+    names
+}
+
+fn fixed(traefik: &Traefik) -> String {
+    let mut text = include_str!("traefik/traefik.yml").to_owned();
+    if let Tls::Acme { email, server } = &traefik.tls {
+        text.push_str(&include_str!("traefik/acme.yml").replace("{{email}}", &json!(email).to_string()));
+        if let Some(server) = server {
+            text.push_str(&format!("      caServer: {}\n", json!(server)));
+        }
+    }
+    text
+}
+
+fn dynamic(lab: &Lab, traefik: &Traefik) -> String {
+    let dashboard = traefik.host.as_ref().map_or_else(String::new, |host| {
+        format!(
+            "    dashboard:\n      entryPoints: [websecure]\n      rule: Host(`{host}`)\n      \
+             service: api@internal\n      middlewares: [login]\n      tls: {{}}\n"
+        )
+    });
+    let pair = |cert: &str, key: &str| {
+        format!("defaultCertificate: {{ certFile: {cert}, keyFile: {key} }}")
+    };
+    let certificate = match &traefik.tls {
+        Tls::Internal => pair("/run/secrets/tls_traefik", "/run/secrets/tls_traefik"),
+        Tls::Files { .. } => pair("/etc/bp/certificate.pem", "/run/secrets/traefik_key"),
+        Tls::Acme { .. } => {
+            let hosts: Vec<String> = hosts(lab).into_iter().collect();
+            let domain = json!({ "main": hosts.first(), "sans": hosts.get(1..).unwrap_or_default() });
+            format!("defaultGeneratedCert: {{ resolver: acme, domain: {domain} }}")
+        }
+    };
+    include_str!("traefik/dynamic.yml")
+        .replace("{{dashboard}}\n", &dashboard)
+        .replace("{{certificate}}", &certificate)
+}
+
+fn health(stack: &str, traefik: &Traefik, managers: &[String]) -> Vec<Step> {
+    match traefik.tls {
+        // Its one instance may be on any of them.
+        Tls::Acme { .. } => vec![answers(stack, traefik, managers)],
+        _ => managers.iter().map(|manager| instance(stack, traefik, manager)).collect(),
+    }
+}
+
+const WHY: &str =
+    "every instance answers, knows the routers of all services, and shows a certificate that verifies";
+
+fn instance(stack: &str, traefik: &Traefik, manager: &str) -> Step {
+    let (stack_name, traefik) = (stack.to_owned(), traefik.clone());
+    Step::host(manager, format!("{stack} instance"), WHY).check_shell_of(move |cx| {
+        let (stack, traefik) = (stack_name.clone(), traefik.clone());
+        async move {
+            let view = cx.swarm().await.map_err(Check::Unknown)?;
+            Ok(question(&stack, &traefik, &routers(&view)))
+        }
+    })
+}
+
+/// The one instance, on whichever manager it is.
+fn answers(stack: &str, traefik: &Traefik, managers: &[String]) -> Step {
+    let (stack_name, traefik, managers) = (stack.to_owned(), traefik.clone(), managers.to_vec());
+    Step::lab(format!("{stack} instance"), WHY).check(move |cx| {
+        let (stack, traefik, managers) = (stack_name.clone(), traefik.clone(), managers.clone());
+        async move {
+            let view = match cx.swarm().await {
+                Ok(view) => view,
+                Err(why) => return Check::Unknown(why),
+            };
+            let name = format!("{stack}_traefik");
+            let Some(host) = view.host_of(&name) else {
+                return Check::Unknown(format!("{name} does not run"));
+            };
+            if !managers.contains(&host) {
+                return Check::Not(format!("{name} runs on {host}, which is no manager of the lab"));
+            }
+            let ask = question(&stack, &traefik, &routers(&view));
+            cx.check(&host, providers::Cmd::new(ask)).await
+        }
+    })
+}
+
+/// The routers that services of the swarm declare.
+fn routers(view: &SwarmView) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for service in &view.services {
+        if service.spec.labels.get("traefik.enable").map(String::as_str) != Some("true") {
+            continue;
+        }
+        let keys = service.spec.labels.keys();
+        let rest = keys.filter_map(|key| key.strip_prefix("traefik.http.routers."));
+        names.extend(rest.filter_map(|rest| rest.split_once('.')).map(|(name, _)| name.to_owned()));
+    }
+    names
+}
+
+/// Asks the instance of the node itself, then goes the way that clients go. No answer of it is
+/// without the dashboard's password.
+fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String>) -> String {
+    let mut ask = format!(
+        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_traefik | head -n 1)\n\
+         [ -n \"$c\" ] || {{ echo 'no instance runs here'; exit 1; }}\n\
+         said=$(docker exec \"$c\" sh -c 'a=http://127.0.0.1:8080; cat /etc/bp/ca.crt; wget -q -O - $a/ping; echo; \
+         wget -q -O - \"$a/api/http/routers?per_page=1000\"; echo; wget -q -O - \"$a/api/http/routers?per_page=1000&status=disabled\"' 2>&1)\n\
+         case $said in *'\n\
+         OK\n\
+         '*) ;; *) echo \"it does not answer: $(echo \"$said\" | tail -n 1)\"; exit 1;; esac\n\
+         all=$(echo \"$said\" | tail -n 2 | head -n 1); ill=$(echo \"$said\" | tail -n 1)\n"
+    );
+    for router in routers {
+        let name = quote(router);
+        ask.push_str(&format!(
+            "case $ill in *'\"name\":\"'{name}'@swarm\"'*) echo 'it refuses the router '{name}; exit 1;; esac\n\
+             case $all in *'\"name\":\"'{name}'@swarm\"'*) ;; *) echo 'it does not know the router '{name}; exit 1;; esac\n"
+        ));
+    }
+    if let Some(host) = &traefik.host {
+        // Certificates of others than the lab are for others to verify: their roots may be anywhere.
+        let trust = match traefik.tls {
+            Tls::Internal => "--cacert /dev/stdin",
+            _ => "-k",
+        };
+        ask.push_str(&format!(
+            "code=$(echo \"$said\" | sed -n '/^-----BEGIN/,/^-----END/p' | \
+             curl -sS {trust} --max-time 10 -o /dev/null -w '%{{http_code}}' --resolve {host}:443:127.0.0.1 https://{host}/api/rawdata 2>&1) || \
+             {{ echo \"{host}: $code\"; exit 1; }}\n\
+             [ \"$code\" = 401 ] || {{ echo \"the dashboard answers $code without its password, not 401\"; exit 1; }}\n"
+        ));
+    }
+    ask
 }
