@@ -20,6 +20,7 @@ use crate::shipped;
 use crate::step::{Check, Step};
 use blueprints::Lab;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// The label that says which secret of the blueprint it is.
 pub(crate) const SECRET_LABEL: &str = "bp.secret";
@@ -146,39 +147,53 @@ fn is_by_hand(view: &SwarmView, name: &str) -> bool {
     view.secrets.iter().any(|s| s.spec.name == name)
 }
 
-/// The step that makes one secret.
-pub(crate) fn step(secret: &Secret) -> Step {
-    let (checked, applied) = (secret.clone(), secret.clone());
-    Step::lab(format!("secret {}", secret.name), why(secret))
+/// The step that makes the secrets of a stack: one step, since every look at the swarm costs.
+/// `None`: it has none.
+pub(crate) fn step(stack: &str, secrets: &[Secret]) -> Option<Step> {
+    let (checked, applied) = (secrets.to_vec(), secrets.to_vec());
+    let name = match secrets {
+        [] => return None,
+        [one] => format!("secret {}", one.name),
+        _ => format!("{stack} secrets"),
+    };
+    let step = Step::lab(name, "services read them from files in their memory: passwords, certificates")
+        .within(Duration::from_secs(300))
         .check(move |cx| {
-            let secret = checked.clone();
+            let secrets = checked.clone();
             async move {
-                match cx.swarm().await {
-                    Err(why) => Check::Unknown(why),
-                    Ok(view) => check(&cx, &view, &secret).await,
+                let view = match cx.swarm().await {
+                    Ok(view) => view,
+                    Err(why) => return Check::Unknown(why),
+                };
+                let mut missing = Vec::new();
+                for secret in &secrets {
+                    match check(&cx, &view, secret).await {
+                        Check::True => {}
+                        Check::Failed(failure) => return Check::Failed(failure),
+                        other if secrets.len() == 1 => return other,
+                        Check::Unknown(why) => return Check::Unknown(why),
+                        Check::Not(why) => missing.push(format!("{}: {why}", secret.name)),
+                    }
                 }
+                Check::when(missing.is_empty(), missing.join(", "))
             }
         })
         .apply(move |cx| {
-            let secret = applied.clone();
+            let secrets = applied.clone();
             async move {
                 let view = cx.swarm().await.map_err(no_manager)?;
-                match check(&cx, &view, &secret).await {
-                    // An apply that was cut off may have made it.
-                    Check::True => Ok(()),
-                    Check::Failed(failure) => Err(failure.into()),
-                    _ => make::make(&cx, &view, &secret).await,
+                for secret in &secrets {
+                    match check(&cx, &view, secret).await {
+                        // An apply that was cut off may have made it.
+                        Check::True => {}
+                        Check::Failed(failure) => return Err(failure.into()),
+                        _ => make::make(&cx, &view, secret).await?,
+                    }
                 }
+                Ok(())
             }
-        })
-}
-
-fn why(secret: &Secret) -> &'static str {
-    match secret.source {
-        Source::AuthorityKey => "the lab's certificates are signed by an authority of its own",
-        Source::Certificate(_) => "services know each other by certificates of the lab's authority",
-        _ => "a service reads it from a file in its memory",
-    }
+        });
+    Some(step)
 }
 
 /// Whether the newest secret of the name is the right one.

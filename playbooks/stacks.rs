@@ -57,7 +57,7 @@ pub fn steps(
             steps.extend(shipped.before);
             (gates, turns) = (shipped.health, shipped.takes_turns);
         }
-        steps.extend(made.iter().map(secrets::step));
+        steps.extend(secrets::step(&stack.name, &made));
         gates.extend(stack.health.iter().map(|h| health::step(&stack.name, h)));
         steps.extend(one(lab, stack, &compose, &all, turns, gates));
     }

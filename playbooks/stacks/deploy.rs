@@ -96,8 +96,39 @@ async fn deploy(
     Ok(())
 }
 
-/// Sends these services, and notes what they were before.
+/// What managers answer that are too slow for a moment, or elect a leader: docker's own bound on a
+/// request is a few seconds.
+const PASSING: [&str; 3] =
+    ["context deadline exceeded", "The swarm does not have a leader", "update out of sequence"];
+
+/// How often a stack is sent while managers answer so.
+const ATTEMPTS: u32 = 5;
+
+/// Sends these services; again those that did not arrive, where managers were too slow.
 async fn send_part(cx: &Cx, compose: &Compose, services: &[String]) -> Result<(), Trouble> {
+    let mut left = services.to_vec();
+    for attempt in 1.. {
+        let failure = match send_once(cx, compose, &left).await {
+            Err(Trouble::Failure(failure)) => failure,
+            other => return other,
+        };
+        if attempt == ATTEMPTS || !PASSING.iter().any(|p| failure.detail.contains(p)) {
+            return Err(failure.into());
+        }
+        tokio::time::sleep(limits::POLL_SLOWEST).await;
+        // What arrived is not sent twice: the swarm would take it for the version before.
+        let view = cx.fresh().swarm().await.map_err(no_manager)?;
+        let differ = differs(&view, compose);
+        left.retain(|name| differ.iter().any(|(d, _)| d == name));
+        if left.is_empty() {
+            return Ok(());
+        }
+    }
+    unreachable!("the loop ends by its attempts")
+}
+
+/// Sends these services, and notes what they were before.
+async fn send_once(cx: &Cx, compose: &Compose, services: &[String]) -> Result<(), Trouble> {
     let view = cx.fresh().swarm().await.map_err(no_manager)?;
     let part = compose.part(services).map_err(Failure::new)?;
     for wanted in &part.services {

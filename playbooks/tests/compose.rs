@@ -68,7 +68,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             "labels": {
               "tier": "front",
               "bare": "",
-              "bp.spec": "077adb5165fc",
+              "bp.spec": "792490ae9203",
               "bp.lab": "lab"
             },
             "placement": {
@@ -94,7 +94,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             "mode": "global",
             "labels": {
               "tier": "back",
-              "bp.spec": "3931ef93c568",
+              "bp.spec": "ced37f06eebf",
               "bp.lab": "lab"
             }
           }
@@ -103,13 +103,19 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
       "configs": {
         "site": {
           "file": "./file-0",
-          "name": "shop_site_251ac9112fb0"
+          "name": "shop_site_251ac9112fb0",
+          "labels": {
+            "bp.lab": "lab"
+          }
         }
       },
       "secrets": {
         "password": {
           "file": "./file-1",
-          "name": "shop_password_18a6e7df6732"
+          "name": "shop_password_18a6e7df6732",
+          "labels": {
+            "bp.lab": "lab"
+          }
         }
       },
       "version": "3.8"

@@ -36,6 +36,7 @@ async fn before_there_is_a_swarm_nothing_is_known() {
     ? networks / web: node3: the machine is not there
     ? networks / db: node3: the machine is not there
     ? stacks / unlisted stacks: node3: the machine is not there
+    ? stacks / unused secrets: node3: the machine is not there
     ? stacks / unlisted networks: node3: the machine is not there
     ");
 }

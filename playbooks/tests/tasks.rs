@@ -1,6 +1,5 @@
 //! What `docker stack deploy` makes in a fake swarm, and the tasks that come of it.
 
-use super::commands::namespace;
 use super::fake::State;
 use super::shell::says;
 use providers::{Cmd, Output, Stdin};

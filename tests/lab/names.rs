@@ -25,6 +25,7 @@ dns:
   records:
     traefik: { a: [node1, node2, node3] }
     gitlab: { cname: traefik }
+    registry: { cname: traefik }
     note: { txt: [\"made by bp\"], ttl: 2m }
     _etcd-client._tcp: { srv: [{ port: 2379, target: node1 }] }
 ";

@@ -15,7 +15,7 @@ packages="
     openssh-client ca-certificates gpg gpg-agent shellcheck"
 # What tests start by themselves, in places of their own. As a service of this machine none of
 # them may run because of that: a firewall could lock its user out.
-servers="pdns-server pdns-backend-sqlite3 sqlite3 bind9 ufw firewalld dbus
+servers="pdns-server pdns-backend-sqlite3 sqlite3 python3-pip bind9 ufw firewalld dbus
     glusterfs-server attr openssh-server curl"
 units="pdns named firewalld ufw glusterd ssh"
 new=
