@@ -1,5 +1,6 @@
 //! The command `bp`: arguments in, exit code out. The only code that prints, exits or knows clap.
 
+mod backup;
 mod check;
 mod completions;
 mod destroy;
@@ -9,6 +10,7 @@ mod inventory;
 mod load;
 mod open;
 mod plan;
+mod restore;
 mod schema;
 mod select;
 mod ssh;
@@ -42,6 +44,10 @@ enum Verb {
     Status(status::Args),
     /// Remove everything that carries the lab's tag.
     Destroy(destroy::Args),
+    /// Take a backup of the data of the lab's services.
+    Backup(backup::Args),
+    /// Bring a backup back.
+    Restore(restore::Args),
     /// Check a blueprint, offline.
     Check(check::Args),
     /// Print the JSON Schema of blueprints.
@@ -75,6 +81,8 @@ fn main() -> ExitCode {
             Verb::Plan(args) => plan::run(&args, json).await,
             Verb::Status(args) => status::run(&args, json).await,
             Verb::Destroy(args) => destroy::run(&args, json).await,
+            Verb::Backup(args) => backup::run(&args, json).await,
+            Verb::Restore(args) => restore::run(&args, json).await,
             Verb::Check(args) => check::run(&args, json),
             Verb::Schema => schema::run(json),
             Verb::Init(args) => init::run(&args, json),

@@ -3,6 +3,7 @@
 //! A [`Plan`] is the ordered list of [`Step`]s. `plan`, `status`, `up`, health and resume are the
 //! same checks: see [`survey`] and [`run`].
 
+pub mod backup;
 mod base;
 mod clocks;
 mod compose;

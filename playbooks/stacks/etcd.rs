@@ -50,7 +50,7 @@ fn health(lab: &str, stack: &str, members: &[String]) -> Vec<Step> {
 }
 
 /// `etcdctl` in the member's own container; fails where the container does not run.
-fn etcdctl(stack: &str, member: &str, args: &str) -> String {
+pub(crate) fn etcdctl(stack: &str, member: &str, args: &str) -> String {
     format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_etcd-{member} | head -n 1)\n\
          [ -n \"$c\" ] || {{ echo 'the member of {member} does not run'; exit 1; }}\n\

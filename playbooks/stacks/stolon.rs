@@ -40,6 +40,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, stolon: &Stolon) -> Shipped {
             ("common.sh", include_str!("stolon/common.sh").to_owned()),
             ("databases.sh", include_str!("stolon/databases.sh").to_owned()),
             ("check.sh", include_str!("stolon/check.sh").to_owned()),
+            ("restore.sh", include_str!("stolon/restore.sh").to_owned()),
             ("keeper.sh", include_str!("stolon/keeper.sh").to_owned()),
         ],
         secrets: secrets(lab, stolon, passwords),
@@ -146,11 +147,11 @@ pub(crate) struct View {
     status: Value,
 }
 
-/// A script in the one container of a service on a host; fails where there is none.
-fn inside(stack: &str, service: &str, command: &str) -> String {
+/// A command in the one container of a service on a host; fails where there is none.
+pub(crate) fn inside(stack: &str, service: &str, command: &str) -> String {
     format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_{service} | head -n 1)\n\
-         [ -n \"$c\" ] || {{ echo '{service} does not run'; exit 1; }}\n\
+         [ -n \"$c\" ] || {{ echo '{service} does not run' >&2; exit 1; }}\n\
          docker exec -i \"$c\" {command}"
     )
 }
@@ -170,7 +171,10 @@ impl View {
                     Ok(view) => return Ok(view),
                     Err(why) => Check::Not(format!("{host}: {why}")),
                 },
-                Ok(output) => Check::Not(format!("{host}: {}", last_line(&output.out()))),
+                Ok(output) => {
+                    let said = output.out() + "\n" + &output.err();
+                    Check::Not(format!("{host}: {}", last_line(&said)))
+                }
                 Err(error) => cx.unanswered(host, error).await,
             };
         }

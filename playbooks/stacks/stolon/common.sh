@@ -5,6 +5,7 @@ export PGSSLMODE=verify-full PGSSLROOTCERT=${CA:-/etc/bp/ca.crt}
 secrets=${SECRETS:-/run/secrets}
 list=${LIST:-/etc/bp/databases}
 state=${STATE:-/tmp}
+backup=${BACKUP:-/backup}
 digest=$(cat "$secrets/pgsql_superuser" "$secrets/pgsql_replication" | sha256sum | cut -c 1-8)
 
 # as ROLE SECRET DATABASE [ARGUMENT...]: psql as this role, what it prints bare.

@@ -4,7 +4,6 @@
 set -u
 umask 077
 . "${COMMON:-/etc/bp/common.sh}"
-backup=${BACKUP:-/backup}
 children=
 trap 'kill $children 2>/dev/null; exit 0' TERM INT
 rm -f "$state/converged"
@@ -47,6 +46,9 @@ SELECT format('CREATE DATABASE %I OWNER %I TEMPLATE template0 ENCODING ''UTF8'''
   WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name') \gexec
 SELECT format('ALTER DATABASE %I OWNER TO %I', :'name', :'owner')
   FROM pg_database WHERE datname = :'name' AND pg_get_userbyid(datdba) <> :'owner' \gexec
+-- A restore that was cut off may have closed it.
+SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS true', :'name')
+  FROM pg_database WHERE datname = :'name' AND NOT datallowconn \gexec
 REVOKE CONNECT, TEMPORARY ON DATABASE :"name" FROM PUBLIC;
 SQL
     # Before PostgreSQL 15 everybody may write to this schema, and its owner is not the database's.

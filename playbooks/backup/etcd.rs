@@ -1,0 +1,181 @@
+//! etcd's keys: read at one revision, written back into a living cluster. Keys of Stolon and of bp
+//! are not the user's, and those with a lease end with whoever holds it: both stay out. Keys that
+//! are there and not in the backup stay as they are.
+
+use super::{Part, carry};
+use crate::cx::Cx;
+use crate::stacks::etcd::etcdctl;
+use crate::step::{Failure, Trouble};
+use blueprints::StackKind;
+use providers::{Cmd, Stdin};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// Where keys begin that are no user's.
+const NOT_THE_USERS: [&[u8]; 2] = [b"stolon/cluster/", b"bp/"];
+
+/// What etcd takes in one transaction, and in one request.
+const MOST_KEYS: usize = 100;
+const MOST_BYTES: usize = 512 << 10;
+
+const ALL: &str = "--command-timeout=300s get '' --prefix -w json";
+
+/// A key and its value, as `etcdctl -w json` writes them: in base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pair {
+    key: String,
+    #[serde(default)]
+    value: String,
+    #[serde(default, skip_serializing)]
+    lease: i64,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    kvs: Vec<Pair>,
+}
+
+pub(super) async fn fetch(cx: &Cx, part: &Part, to: &Path) -> Result<(), Failure> {
+    let pairs = all(cx, part, to).await?;
+    let text = serde_json::to_string(&pairs)
+        .map_err(|e| Failure::new(format!("write `{}`: {e}", to.display())))?;
+    crate::journal::private_file(to, &text)
+        .map_err(|e| Failure::new(format!("write `{}`: {e}", to.display())))
+}
+
+/// The user's keys now, through the first member that answers; `by` is a file for the answer.
+async fn all(cx: &Cx, part: &Part, by: &Path) -> Result<Vec<Pair>, Failure> {
+    let mut why = Failure::new("etcd has no member");
+    for member in members(cx) {
+        let _ = std::fs::remove_file(by);
+        // Warnings are no part of the answer.
+        let ask = etcdctl(&part.stack, &member, ALL);
+        let ask = ask.strip_suffix(" 2>&1").unwrap_or(&ask);
+        match carry::fetch(cx, &member, ask, by).await {
+            Ok(()) => {
+                let text = std::fs::read_to_string(by)
+                    .map_err(|e| Failure::new(format!("read `{}`: {e}", by.display())))?;
+                return users(&text);
+            }
+            Err(failure) => why = failure,
+        }
+    }
+    Err(why)
+}
+
+fn members(cx: &Cx) -> Vec<String> {
+    let of = |s: &blueprints::Stack| match &s.kind {
+        StackKind::Etcd(members) => Some(members.clone()),
+        _ => None,
+    };
+    cx.lab().stacks.iter().find_map(of).unwrap_or_default()
+}
+
+/// The user's keys of an answer.
+fn users(printed: &str) -> Result<Vec<Pair>, Failure> {
+    let answer: Answer = serde_json::from_str(printed)
+        .map_err(|e| Failure::new(format!("etcd answered what bp can't read: {e}")))?;
+    let mut pairs = Vec::new();
+    for pair in answer.kvs {
+        let key = bytes(&pair.key)?;
+        if pair.lease == 0 && !NOT_THE_USERS.iter().any(|not| key.starts_with(not)) {
+            pairs.push(pair);
+        }
+    }
+    Ok(pairs)
+}
+
+pub(super) async fn bring(cx: &Cx, part: &Part, from: &Path) -> Result<(), Failure> {
+    let failed = |e: String| Failure::new(format!("read `{}`: {e}", from.display()));
+    let text = std::fs::read_to_string(from).map_err(|e| failed(e.to_string()))?;
+    let pairs: Vec<Pair> = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
+    let transactions = transactions(&pairs)?;
+    let mut why = Failure::new("etcd has no member");
+    for member in members(cx) {
+        match write(cx, &part.stack, &member, &transactions).await {
+            Ok(()) => return verify(cx, part, &pairs, from).await,
+            Err(trouble) => why = trouble.into(),
+        }
+    }
+    Err(why)
+}
+
+async fn write(cx: &Cx, stack: &str, member: &str, all: &[String]) -> Result<(), Trouble> {
+    let script = etcdctl(stack, member, "--command-timeout=60s txn")
+        .replace("docker exec ", "docker exec -i ");
+    for transaction in all {
+        let stdin = Stdin::Bytes(transaction.clone().into_bytes());
+        let cmd = Cmd::new(script.clone()).stdin(stdin).within(Duration::from_secs(120));
+        let said = cx.ok(member, cmd).await?.out();
+        if !said.lines().any(|l| l.trim() == "SUCCESS") {
+            let what = format!("etcd did not take the keys: {}", crate::step::tail(said, 3));
+            return Err(Failure::new(what).into());
+        }
+    }
+    Ok(())
+}
+
+/// Every key of the backup reads what it held.
+async fn verify(cx: &Cx, part: &Part, pairs: &[Pair], from: &Path) -> Result<(), Failure> {
+    let name = from.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let by = cx.dir().join(format!("{name}.now"));
+    let found = all(cx, part, &by).await;
+    let _ = std::fs::remove_file(&by);
+    let found: HashSet<(String, String)> = found?.into_iter().map(|p| (p.key, p.value)).collect();
+    let missing =
+        pairs.iter().filter(|p| !found.contains(&(p.key.clone(), p.value.clone()))).count();
+    if missing > 0 {
+        let what = format!("{missing} of {} keys are not as they were", pairs.len());
+        return Err(Failure::new(what));
+    }
+    cx.note(format!("etcd's keys: {} are there", pairs.len()));
+    Ok(())
+}
+
+/// What `etcdctl txn` reads: no conditions, puts, nothing otherwise. Several, as etcd bounds one.
+fn transactions(pairs: &[Pair]) -> Result<Vec<String>, Failure> {
+    let mut all = Vec::new();
+    let (mut text, mut keys) = (String::new(), 0);
+    for pair in pairs {
+        let put = format!("put {} {}\n", quoted(&bytes(&pair.key)?), quoted(&bytes(&pair.value)?));
+        if keys > 0 && (keys == MOST_KEYS || text.len() + put.len() > MOST_BYTES) {
+            all.push(format!("\n{text}\n\n"));
+            (text, keys) = (String::new(), 0);
+        }
+        text.push_str(&put);
+        keys += 1;
+    }
+    if keys > 0 {
+        all.push(format!("\n{text}\n\n"));
+    }
+    Ok(all)
+}
+
+/// A text in Go's double quotes, which stands for any bytes.
+fn quoted(bytes: &[u8]) -> String {
+    let mut text = "\"".to_owned();
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => {
+                text.push('\\');
+                text.push(char::from(*byte));
+            }
+            b' '..=b'~' => text.push(char::from(*byte)),
+            // Writing to a text can't fail.
+            other => _ = write!(text, "\\x{other:02x}"),
+        }
+    }
+    text + "\""
+}
+
+/// What base64 stands for.
+fn bytes(text: &str) -> Result<Vec<u8>, Failure> {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD
+        .decode(text)
+        .map_err(|e| Failure::new(format!("etcd's answer is no base64: {e}")))
+}

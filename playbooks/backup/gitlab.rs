@@ -1,0 +1,56 @@
+//! GitLab's data: repositories, uploads, artifacts, by its own command, in its own container. Its
+//! database is one of PostgreSQL's.
+
+use super::{Part, carry};
+use crate::cx::Cx;
+use crate::docker::no_manager;
+use crate::stacks::stolon::{host_of, inside};
+use crate::step::Failure;
+use std::path::Path;
+
+/// Where GitLab's command puts its archive: its `backup_path`, and the name that it is given.
+const ARCHIVE: &str = "/var/opt/gitlab/backups/bp_gitlab_backup.tar";
+
+const SECRETS: &str = "/etc/gitlab/gitlab-secrets.json";
+
+pub(super) async fn fetch(cx: &Cx, part: &Part, to: &Path) -> Result<(), Failure> {
+    // What the command says goes where errors go: the archive alone is the file.
+    let create = format!(
+        "sh -c 'rm -f {ARCHIVE}; gitlab-backup create BACKUP=bp SKIP=db STRATEGY=copy >&2 && cat {ARCHIVE} && rm -f {ARCHIVE}'"
+    );
+    carry::fetch(cx, &host(cx, part).await?, &inside(&part.stack, "gitlab", &create), to).await
+}
+
+pub(super) async fn fetch_secrets(cx: &Cx, part: &Part, to: &Path) -> Result<(), Failure> {
+    let read = inside(&part.stack, "gitlab", &format!("cat {SECRETS}"));
+    carry::fetch(cx, &host(cx, part).await?, &read, to).await
+}
+
+/// Nothing writes while it is brought back.
+pub(super) async fn bring(cx: &Cx, part: &Part, from: &Path) -> Result<(), Failure> {
+    let restore = format!(
+        "sh -c 'set -e; umask 077; cat >{ARCHIVE}; chown git:git {ARCHIVE}; \
+         gitlab-ctl stop puma; gitlab-ctl stop sidekiq; \
+         trap \"gitlab-ctl start\" EXIT; \
+         GITLAB_ASSUME_YES=1 gitlab-backup restore BACKUP=bp SKIP=db force=yes; rm -f {ARCHIVE}'"
+    );
+    let script = inside(&part.stack, "gitlab", &restore);
+    carry::bring(cx, &host(cx, part).await?, from, &script).await.map(drop)
+}
+
+pub(super) async fn bring_secrets(cx: &Cx, part: &Part, from: &Path) -> Result<(), Failure> {
+    let write = format!(
+        "sh -c 'set -e; umask 077; cat >{SECRETS}.new; mv -f {SECRETS}.new {SECRETS}; gitlab-ctl reconfigure; gitlab-ctl restart'"
+    );
+    let script = inside(&part.stack, "gitlab", &write);
+    carry::bring(cx, &host(cx, part).await?, from, &script).await.map(drop)
+}
+
+async fn host(cx: &Cx, part: &Part) -> Result<String, Failure> {
+    let view = cx.fresh().swarm().await.map_err(no_manager)?;
+    let host = host_of(&view, &format!("{}_gitlab", part.stack));
+    host.filter(|h| cx.lab().host(h).is_some()).ok_or_else(|| {
+        Failure::new("GitLab can't be reached: its service does not run")
+            .hint("`bp status` says why, `bp up` brings it up")
+    })
+}
