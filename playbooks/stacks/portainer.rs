@@ -63,13 +63,13 @@ fn answers(stack: &str, host: &str, agents: usize) -> Step {
         })
 }
 
-fn question(service: &str, host: &str, agents: usize) -> String {
+pub(crate) fn question(service: &str, host: &str, agents: usize) -> String {
     format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
          [ -n \"$c\" ] || {{ echo 'it does not run'; exit 1; }}\n\
          p=$(docker inspect -f '{{{{.State.Pid}}}}' \"$c\")\n\
          code=$(curl -sSk --max-time 10 -o /dev/null -w '%{{http_code}}' --resolve {host}:443:127.0.0.1 https://{host}/api/system/status 2>&1)\n\
-         [ \"$code\" = 200 ] || {{ echo \"through Traefik it answers $code, not 200\"; exit 1; }}\n\
+         [ \"$code\" = 200 ] || {{ echo \"through Traefik it answers $(printf '%s\\n' \"$code\" | head -n 1), not 200\"; exit 1; }}\n\
          api() {{ nsenter -t \"$p\" -n curl -sS --max-time 20 \"$@\" 2>&1; }}\n\
          token=$(printf '{{\"Username\":\"admin\",\"Password\":\"%s\"}}' \"$(cat /proc/$p/root/run/secrets/portainer_password)\" |\n\
          api --data-binary @- http://127.0.0.1:9000/api/auth | sed -n 's/.*\"jwt\":\"\\([^\"]*\\)\".*/\\1/p')\n\

@@ -162,7 +162,7 @@ fn answers(stack: &str, traefik: &Traefik, managers: &[String]) -> Step {
 }
 
 /// The routers that services of the swarm declare.
-fn routers(view: &SwarmView) -> BTreeSet<String> {
+pub(crate) fn routers(view: &SwarmView) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for service in &view.services {
         if service.spec.labels.get("traefik.enable").map(String::as_str) != Some("true") {
@@ -175,18 +175,24 @@ fn routers(view: &SwarmView) -> BTreeSet<String> {
     names
 }
 
+/// What an instance is asked inside its container: the lab's authority, whether it is well, its
+/// routers, and those that it refuses, each list in a line that begins with a bracket.
+const INSIDE: &str = "a=http://127.0.0.1:8080; cat /etc/bp/ca.crt; wget -q -O - $a/ping; echo; \
+    wget -q -O - \"$a/api/http/routers?per_page=1000\"; echo; \
+    wget -q -O - \"$a/api/http/routers?per_page=1000&status=disabled\"";
+
 /// Asks the instance of the node itself, then goes the way that clients go. No answer of it is
 /// without the dashboard's password.
-fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String>) -> String {
+pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String>) -> String {
     let mut ask = format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_traefik | head -n 1)\n\
          [ -n \"$c\" ] || {{ echo 'no instance runs here'; exit 1; }}\n\
-         said=$(docker exec \"$c\" sh -c 'a=http://127.0.0.1:8080; cat /etc/bp/ca.crt; wget -q -O - $a/ping; echo; \
-         wget -q -O - \"$a/api/http/routers?per_page=1000\"; echo; wget -q -O - \"$a/api/http/routers?per_page=1000&status=disabled\"' 2>&1)\n\
+         said=$(docker exec \"$c\" sh -c {} 2>&1)\n\
          case $said in *'\n\
          OK\n\
-         '*) ;; *) echo \"it does not answer: $(echo \"$said\" | tail -n 1)\"; exit 1;; esac\n\
-         all=$(echo \"$said\" | tail -n 2 | head -n 1); ill=$(echo \"$said\" | tail -n 1)\n"
+         '*) ;; *) echo \"it does not answer: $(printf '%s\\n' \"$said\" | tail -n 1)\"; exit 1;; esac\n\
+         all=$(printf '%s\\n' \"$said\" | grep '^\\[' | head -n 1); ill=$(printf '%s\\n' \"$said\" | grep '^\\[' | tail -n 1)\n",
+        quote(INSIDE)
     );
     for router in routers {
         let name = quote(router);
@@ -202,9 +208,9 @@ fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String>) -> Strin
             _ => "-k",
         };
         ask.push_str(&format!(
-            "code=$(echo \"$said\" | sed -n '/^-----BEGIN/,/^-----END/p' | \
+            "code=$(printf '%s\\n' \"$said\" | sed -n '/^-----BEGIN/,/^-----END/p' | \
              curl -sS {trust} --max-time 10 -o /dev/null -w '%{{http_code}}' --resolve {host}:443:127.0.0.1 https://{host}/api/rawdata 2>&1) || \
-             {{ echo \"{host}: $code\"; exit 1; }}\n\
+             {{ echo \"{host}: $(printf '%s\\n' \"$code\" | head -n 1)\"; exit 1; }}\n\
              [ \"$code\" = 401 ] || {{ echo \"the dashboard answers $code without its password, not 401\"; exit 1; }}\n"
         ));
     }

@@ -1,7 +1,7 @@
 //! The stack portainer: what is deployed, and how it is asked.
 
 use super::bench::{Bench, LAB};
-use super::stubs::{is_sound, named, rendered};
+use super::stubs::{Stubs, is_sound, named, rendered};
 use crate::shipped;
 
 const VOLUME: &str = "gluster: { docker: { replica: 3, mount: /srv/docker } }";
@@ -48,4 +48,53 @@ fn its_folder_is_made_where_it_may_run() {
     let shipped = shipped::of(&bench.lab, stack).expect("shipped");
     assert_eq!(shipped.secrets.len(), 1);
     assert_eq!(shipped.secrets[0].name, "portainer_password");
+}
+
+/// The script of the check, over a server that answers like this.
+fn asked(code: &str, login: &str, agents: &str) -> String {
+    let script = crate::stacks::portainer::question("portainer_server", "portainer.lab.test", 3);
+    // The password is read from the server's own memory; here from a folder.
+    let dir = tempfile::tempdir().expect("a folder");
+    let secrets = dir.path().join("4711/root/run/secrets");
+    std::fs::create_dir_all(&secrets).expect("made");
+    std::fs::write(secrets.join("portainer_password"), "hunter2").expect("written");
+    let script = script.replace("/proc/", &format!("{}/", dir.path().display()));
+    let docker = "'ps -q --filter label=com.docker.swarm.service.name=portainer_server') echo c1;;\n\
+                  'inspect -f {{.State.Pid}} c1') echo 4711;;";
+    let curl = format!(
+        "'-sSk --max-time 10 -o /dev/null -w %{{http_code}} --resolve portainer.lab.test:443:127.0.0.1 https://portainer.lab.test/api/system/status') {code};;"
+    );
+    let nsenter = format!(
+        "'-t 4711 -n curl -sS --max-time 20 --data-binary @- http://127.0.0.1:9000/api/auth')\n\
+         [ \"$(cat)\" = '{{\"Username\":\"admin\",\"Password\":\"hunter2\"}}' ] || exit 98; {login};;\n\
+         '-t 4711 -n curl -sS --max-time 20 -K - http://127.0.0.1:9000/api/endpoints/1/docker/v2/agents')\n\
+         [ \"$(cat)\" = 'header = \"Authorization: Bearer a.b-c\"' ] || exit 98; {agents};;"
+    );
+    let stubs = Stubs::new().program("docker", docker).program("curl", &curl);
+    stubs.program("nsenter", &nsenter).run(&script)
+}
+
+#[test]
+fn it_is_well_when_it_lets_the_administrator_in_and_counts_all_agents() {
+    let agent = |n: usize| format!("{{\"IPAddress\":\"10.0.1.{n}\",\"NodeName\":\"node{n}\",\"NodeRole\":\"manager\"}}");
+    let list = |n: usize| format!("echo '[{}]'", (1..=n).map(agent).collect::<Vec<_>>().join(","));
+    let (well, token) = ("printf 200", "echo '{\"jwt\":\"a.b-c\"}'");
+    insta::assert_snapshot!(
+        [
+            asked(well, token, &list(3)),
+            asked(well, token, &list(2)),
+            asked(well, token, "echo '{\"message\":\"Unable to find an environment\"}'"),
+            asked(well, "echo '{\"message\":\"Invalid credentials\"}'", "exit 97"),
+            asked("printf 404", "exit 97", "exit 97"),
+            asked("echo 'curl: (7) Failed to connect' >&2; printf 000; exit 7", "exit 97", "exit 97"),
+        ].join("\n"),
+        @"
+    ok
+    1: it counts 2 agents, not 3
+    1: it counts 0 agents, not 3
+    1: it does not let the administrator in
+    1: through Traefik it answers 404, not 200
+    1: through Traefik it answers curl: (7) Failed to connect, not 200
+    "
+    );
 }

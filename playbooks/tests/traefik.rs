@@ -1,7 +1,7 @@
 //! The stack traefik: what is deployed, its certificates, and how it is asked.
 
 use super::bench::{Bench, LAB};
-use super::stubs::{is_sound, rendered};
+use super::stubs::{Stubs, is_sound, rendered};
 use crate::secrets::Source;
 use crate::shipped::{self, Shipped};
 
@@ -77,4 +77,88 @@ fn its_certificate_is_for_the_whole_domain_and_for_names_outside_of_it() {
     let short = LAB.replace("name: lab", "name: lab\ndomain: test");
     let stacks = "stacks: [traefik, registry]";
     assert_eq!(names(&format!("{short}{stacks}")), "registry.test traefik.test");
+}
+
+/// What an instance says that knows these routers, and refuses those.
+fn instance(known: &str, refused: &str) -> String {
+    let list = |names: &str| {
+        let router = |name| format!("{{\"status\":\"enabled\",\"name\":\"{name}@swarm\",\"provider\":\"swarm\"}}");
+        format!("[{}]", names.split_whitespace().map(router).collect::<Vec<_>>().join(","))
+    };
+    let all = list(&format!("{known} {refused}"));
+    format!("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\nOK\n{all}\n\n{}", list(refused))
+}
+
+/// The script of a check over an instance that says this, with these answers to a client.
+fn asked(bench: &Bench, routers: &[&str], said: &str, curl: &str) -> String {
+    let stack = bench.lab.stacks.iter().find(|s| s.name == "traefik").expect("traefik");
+    let blueprints::StackKind::Traefik(traefik) = &stack.kind else { panic!("traefik") };
+    let routers = routers.iter().map(|r| (*r).to_owned()).collect();
+    let script = crate::stacks::traefik::question("traefik", traefik, &routers);
+    let docker = format!(
+        "'ps -q --filter label=com.docker.swarm.service.name=traefik_traefik') echo c1;;\n\
+         'exec c1 sh -c a=http://127.0.0.1:8080; '*) cat <<'END'\n{said}\nEND\n;;"
+    );
+    let trust = "'-sS --cacert /dev/stdin --max-time 10 -o /dev/null -w %{http_code} --resolve \
+                 traefik.lab.internal:443:127.0.0.1 https://traefik.lab.internal/api/rawdata'";
+    let curl = format!(
+        "{trust}) [ \"$(head -n 1)\" = '-----BEGIN CERTIFICATE-----' ] || exit 98; {curl};;"
+    );
+    Stubs::new().program("docker", &docker).program("curl", &curl).run(&script)
+}
+
+#[test]
+fn an_instance_is_well_that_answers_knows_all_routers_and_is_trusted() {
+    let bench = bench("[traefik]");
+    let all = ["registry", "gitlab"];
+    let said = |said: &str, curl: &str| asked(&bench, &all, said, curl);
+    let well = instance("gitlab registry", "");
+    insta::assert_snapshot!(
+        [
+            said(&well, "printf 401"),
+            said(&instance("gitlab", ""), "printf 401"),
+            said(&instance("gitlab", "registry"), "printf 401"),
+            said("wget: can't connect to remote host (127.0.0.1): Connection refused", "exit 97"),
+            said(&well, "printf 200"),
+            said(&well, "echo 'curl: (60) SSL certificate problem' >&2; printf 000; exit 60"),
+        ].join("\n"),
+        @"
+    ok
+    1: it does not know the router registry
+    1: it refuses the router registry
+    1: it does not answer: wget: can't connect to remote host (127.0.0.1): Connection refused
+    1: the dashboard answers 200 without its password, not 401
+    1: traefik.lab.internal: curl: (60) SSL certificate problem
+    "
+    );
+}
+
+#[test]
+fn an_instance_that_is_not_there_is_missed() {
+    let bench = bench("[traefik]");
+    let stack = bench.lab.stacks.iter().find(|s| s.name == "traefik").expect("traefik");
+    let blueprints::StackKind::Traefik(traefik) = &stack.kind else { panic!("traefik") };
+    let script = crate::stacks::traefik::question("traefik", traefik, &Default::default());
+    let none = Stubs::new().program("docker", "ps*) ;;");
+    assert_eq!(none.run(&script), "1: no instance runs here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn routers_are_those_that_services_declare() {
+    let bench = bench("[traefik]").with_swarm().await;
+    let service = |name: &str, labels: serde_json::Value| {
+        serde_json::json!({ "ID": name, "Spec": { "Name": name, "Labels": labels,
+            "TaskTemplate": { "ContainerSpec": { "Image": "a" } }, "Mode": { "Global": {} } } })
+    };
+    bench.site.lock().swarm().services = vec![
+        service("a", serde_json::json!({ "traefik.enable": "true",
+            "traefik.http.routers.web.rule": "Host(`a`)", "traefik.http.routers.web.tls": "true",
+            "traefik.http.routers.api.rule": "Host(`b`)", "traefik.http.services.web.loadbalancer.server.port": "80" })),
+        service("b", serde_json::json!({ "traefik.enable": "false", "traefik.http.routers.off.rule": "Host(`c`)" })),
+        service("c", serde_json::json!({})),
+    ];
+    let (cx, _events) = bench.cx();
+    let view = cx.swarm().await.expect("a view");
+    let names: Vec<String> = crate::stacks::traefik::routers(&view).into_iter().collect();
+    assert_eq!(names, ["api", "web"]);
 }
