@@ -1,5 +1,6 @@
 //! The stacks of a resolved blueprint: what bp ships, and the user's own.
 
+use crate::lab::Lab;
 use indexmap::IndexMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,6 +84,15 @@ impl StackKind {
             Self::Gitlab(_) => &["gitlab", "pgsql", "redis", "traefik"],
             Self::Authority | Self::File(_) => &[],
         }
+    }
+}
+
+impl Lab {
+    /// Whether Redis and its Sentinels are asked over TLS. GitLab speaks it to Sentinels from 18.10
+    /// on (`docs.gitlab.com/administration/redis/tls`), and its version 17 is asked for by name.
+    pub fn redis_tls(&self) -> bool {
+        let old = |s: &Stack| matches!(s.kind, StackKind::Gitlab(_)) && s.version == "17";
+        !self.stacks.iter().any(old)
     }
 }
 

@@ -196,7 +196,7 @@ fn render(lab: &Lab, stack: &Stack, beside: &Path) -> Result<Compose, Failure> {
 }
 
 /// Fills a template in; what it names has to exist.
-fn template(text: &str, values: &Value) -> Result<String, Failure> {
+pub(crate) fn template(text: &str, values: &Value) -> Result<String, Failure> {
     let mut engine = Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);

@@ -64,6 +64,7 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("engine-distro.yml", include_str!("engine-distro.yml")),
     ("engine-docker-ce.yml", include_str!("engine-docker-ce.yml")),
     ("etcd.yml", include_str!("stacks/etcd.yml")),
+    ("gitlab.yml", include_str!("stacks/gitlab.yml")),
     ("gluster.yml", include_str!("gluster.yml")),
     ("portainer.yml", include_str!("stacks/portainer.yml")),
     ("redis.yml", include_str!("stacks/redis.yml")),

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Starts the runner: its configuration is made in the container, of a token that is in its memory.
+set -eu
+umask 077
+trap 'exit 0' HUP INT QUIT TERM
+host={{host}}
+
+# Nodes may know the name by their own files alone; Traefik is on the same network as this task.
+if ! getent hosts "$host" >/dev/null; then
+    traefik=$(getent hosts traefik | while read -r address _; do echo "$address"; break; done)
+    [ -z "$traefik" ] || echo "$traefik $host" >>/etc/hosts
+fi
+
+mkdir -p /etc/gitlab-runner
+cat >/etc/gitlab-runner/config.toml <<END
+concurrent = 2
+check_interval = 3
+shutdown_timeout = 60
+
+[[runners]]
+  name = "bp"
+  url = "https://$host"
+  token = "glrt-t1_$(cat /run/secrets/gitlab_runner_token)"
+{{#if ca}}
+  tls-ca-file = "/etc/bp/ca.crt"
+{{/if}}
+  # Jobs run in this container as a user without rights. What starts containers for them would be
+  # given the node's engine, and with it the whole swarm.
+  executor = "shell"
+  shell = "bash"
+  # Otherwise three failed questions, such as while GitLab starts, are answered with an hour's rest.
+  unhealthy_requests_limit = 3
+  unhealthy_interval = "60s"
+END
+
+# GitLab starts for minutes, and a token that it does not know yet would count as a failed question.
+until gitlab-runner verify >/dev/null 2>&1; do sleep 5; done
+set -- gitlab-runner run --user=gitlab-runner --working-directory=/home/gitlab-runner
+[ ! -x /usr/bin/dumb-init ] || set -- /usr/bin/dumb-init -- "$@"
+exec "$@"
