@@ -18,9 +18,6 @@ pub(crate) const NAMES: &[&str] =
 /// The name of the stack that bp adds by itself: it holds the key of the lab's authority.
 pub(crate) const AUTHORITY: &str = "bp";
 
-/// Runners have the versions of the GitLab that they ask for work.
-const RUNNER: &str = "gitlab/gitlab-runner:alpine-v17.11.3";
-
 /// What a stack of this kind needs before it.
 pub(crate) fn needs(kind: &StackKind) -> &'static [&'static str] {
     match kind {
@@ -217,11 +214,19 @@ fn runner(file: &StackBody, context: &mut Context<'_>) -> Option<String> {
         Some(Spanned { value: file::Runner::Is(false), .. }) => None,
         Some(Spanned { value: file::Runner::Image(runner), at }) => {
             if runner.image.is_absent() {
-                context.missing(*at, "image", "`runner`", "image: gitlab/gitlab-runner:v18.5.0");
+                context.missing(
+                    *at,
+                    "image",
+                    "`runner`",
+                    "image: gitlab/gitlab-runner:alpine-v18.11.4",
+                );
             }
             Some(runner.image.get().cloned().unwrap_or_default())
         }
-        _ => Some(RUNNER.to_owned()),
+        _ => {
+            let version = file.version.get().map_or("", String::as_str);
+            Some(versions::runner(version).to_owned())
+        }
     }
 }
 

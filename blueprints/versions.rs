@@ -15,11 +15,12 @@ pub struct Version {
 
 /// Every version that bp knows; the first of a stack is its default.
 ///
-/// GitLab's needs are from its installation requirements. Stolon's last release is 0.17, whose
-/// images end at PostgreSQL 14.
+/// GitLab's needs are from its installation requirements (`docs.gitlab.com/install/requirements`);
+/// its version 18 is one from 18.10 on, which speaks TLS to Sentinels. Stolon's last release, 0.17,
+/// ends at PostgreSQL 13; the images of its main branch, where nothing moves any more, at 14.
 pub const VERSIONS: &[Version] = &[
     v("etcd", "3.5", "quay.io/coreos/etcd:v3.5.16", None),
-    v("stolon", "14", "sorintlab/stolon:v0.17.0-pg14", None),
+    v("stolon", "14", "sorintlab/stolon:master-pg14", None),
     v("stolon", "15", "", None),
     v("stolon", "16", "", None),
     v("stolon", "17", "", None),
@@ -27,8 +28,8 @@ pub const VERSIONS: &[Version] = &[
     v("traefik", "3", "traefik:v3.7.15", None),
     v("registry", "2.8", "registry:2.8.3", None),
     v("gitlab", "17", "gitlab/gitlab-ce:17.11.7-ce.0", Some(("stolon", "14"))),
-    v("gitlab", "18", "gitlab/gitlab-ce:18.5.1-ce.0", Some(("stolon", "16"))),
-    v("gitlab", "19", "gitlab/gitlab-ce:19.0.0-ce.0", Some(("stolon", "17"))),
+    v("gitlab", "18", "gitlab/gitlab-ce:18.11.11-ce.0", Some(("stolon", "16"))),
+    v("gitlab", "19", "gitlab/gitlab-ce:19.4.1-ce.0", Some(("stolon", "17"))),
     v("portainer", "2", "portainer/portainer-ce:2.33.3", None),
 ];
 
@@ -39,6 +40,16 @@ const fn v(
     needs: Option<(&'static str, &'static str)>,
 ) -> Version {
     Version { stack, version, image, needs }
+}
+
+/// The image of the runner that goes with a version of GitLab: a runner has the version of the GitLab
+/// that it asks for work.
+pub(crate) fn runner(gitlab: &str) -> &'static str {
+    match gitlab {
+        "18" => "gitlab/gitlab-runner:alpine-v18.11.4",
+        "19" => "gitlab/gitlab-runner:alpine-v19.4.1",
+        _ => "gitlab/gitlab-runner:alpine-v17.11.4",
+    }
 }
 
 /// The known versions of a stack, its default first.
