@@ -101,6 +101,8 @@ const RULES_ON_THE_WHOLE: &[Rule] = &[
     check_services::versions,
     check_services::owners,
     check_services::hosts,
+    check_services::registry_name,
+    check_services::gitlab,
 ];
 
 /// Runs every rule.

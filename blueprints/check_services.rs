@@ -3,6 +3,7 @@
 use crate::check::Plan;
 use crate::context::Context;
 use crate::diagnostic::Problem;
+use crate::lab::HostProvider;
 use crate::services::StackKind;
 use crate::shipped::{self, AUTHORITY};
 use crate::versions::{self, numbers};
@@ -85,7 +86,13 @@ pub(crate) fn owners(plan: &Plan<'_>, context: &mut Context<'_>) {
         _ => None,
     });
     let Some(databases) = databases else { return };
-    let help = "`- stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } }`";
+    // From 18.4 on GitLab looks at its indexes with `amcheck`.
+    let wanted: &[&str] = match gitlab.stack.version.as_str() {
+        "17" => &["pg_trgm", "btree_gist"],
+        _ => &["pg_trgm", "btree_gist", "amcheck"],
+    };
+    let all = wanted.join(", ");
+    let help = format!("`- stolon: {{ databases: {{ gitlab: {{ extensions: [{all}] }} }} }}`");
     match databases.get("gitlab") {
         None => context.error_help(
             gitlab.at,
@@ -93,13 +100,71 @@ pub(crate) fn owners(plan: &Plan<'_>, context: &mut Context<'_>) {
             help,
         ),
         Some(database) => {
-            for extension in ["pg_trgm", "btree_gist"] {
+            for extension in wanted {
                 if !database.extensions.iter().any(|e| e == extension) {
                     let message =
                         format!("`gitlab` needs the extension `{extension}` in its database");
-                    context.error_help(gitlab.at, message, help);
+                    context.error_help(gitlab.at, message, help.clone());
                 }
             }
+        }
+    }
+}
+
+/// The nodes know the name of the registry: their engines ask it for images.
+pub(crate) fn registry_name(plan: &Plan<'_>, context: &mut Context<'_>) {
+    for stack in plan.stacks {
+        let StackKind::Registry { host } = &stack.stack.kind else { continue };
+        let name = host.to_ascii_lowercase();
+        let answered = |record: &str| match record.strip_prefix("*.") {
+            Some(zone) => name.split_once('.').is_some_and(|(_, parent)| parent == zone),
+            None => record == name,
+        };
+        let host_of_the_lab = plan.lab.hosts.iter().any(|h| plan.lab.fqdn(h) == name);
+        if host_of_the_lab || plan.lab.dns.records.iter().any(|r| answered(&r.name)) {
+            continue;
+        }
+        let managers: Vec<&str> = plan.lab.managers().map(|m| m.name.as_str()).collect();
+        let message =
+            format!("nodes ask `{host}` for images, and no record of the lab has this name");
+        let help =
+            format!("`dns: {{ records: {{ {name}: {{ a: [{}] }} }} }}`", managers.join(", "));
+        context.problems.push(Problem::warning(stack.at, message).help(help));
+    }
+}
+
+/// The least memory that GitLab starts with.
+const GITLAB_MEMORY: u64 = 4 << 30;
+
+/// GitLab fits on a node, its Redis speaks what it does, and its mail server knows its password.
+pub(crate) fn gitlab(plan: &Plan<'_>, context: &mut Context<'_>) {
+    for stack in plan.stacks {
+        let StackKind::Gitlab(gitlab) = &stack.stack.kind else { continue };
+        let made = plan.lab.nodes().filter(|h| h.provider == HostProvider::Libvirt);
+        let known = plan.lab.nodes().all(|h| h.provider == HostProvider::Libvirt);
+        let most = made.map(|h| h.machine.memory).max().unwrap_or(u64::MAX);
+        if known && most < GITLAB_MEMORY {
+            let message = format!(
+                "GitLab needs 4 GiB of memory, and the largest node has {:.1} GiB",
+                most as f64 / f64::from(1 << 30)
+            );
+            let help = "`machine: { memory: 8GiB }` of a node, or of all";
+            context.problems.push(Problem::warning(stack.at, message).help(help));
+        }
+        if !plan.lab.redis_tls() {
+            let message = "GitLab 17 speaks no TLS to Sentinels: Redis answers without it";
+            let help = "GitLab 18 does, and needs PostgreSQL 16 or newer";
+            context.problems.push(Problem::warning(stack.at, message).help(help));
+        }
+        if let Some(smtp) = &gitlab.smtp
+            && !plan.lab.secrets.contains_key(&smtp.password)
+        {
+            let name = short(&smtp.password);
+            let message = format!(
+                "nothing gives the secret `{name}`: the mail server does not know a generated one"
+            );
+            let help = format!("`secrets: {{ {name}: {{ env: SMTP_PASSWORD }} }}`");
+            context.problems.push(Problem::warning(stack.at, message).help(help));
         }
     }
 }

@@ -467,3 +467,61 @@ fn damaged_files_are_answered() {
         shown(&bytes, "lab.yml", &world);
     }
 }
+
+/// What the stacks of bp's own say of each other and of the hosts.
+#[test]
+fn services_that_do_not_fit_are_warned_of() {
+    let made = "provider: { libvirt: { subnet: 10.20.30.0/24, template: { volume: base } } }\nhosts: { a: { role: manager } }\n";
+    let database = "databases: { gitlab: { extensions: [pg_trgm, btree_gist] } }";
+    let mail = "smtp: { address: mail.lab.test, user: git, password: mail }";
+    let mut said = String::new();
+    for (what, more, stacks) in [
+        ("a registry that nobody finds", "", "[traefik, registry]".to_owned()),
+        ("a record of it", "dns: { records: { registry: { a: [a] } } }\n", "[traefik, registry]".to_owned()),
+        ("a wildcard", "dns: { server: { powerdns: { url: 'http://10.20.30.1:8081', api_key: { env: IS_SET } } }, records: { '*.lab.internal': { a: [a] } } }\n", "[traefik, registry]".to_owned()),
+        ("GitLab 17 with mail", "", format!("[etcd, {{ stolon: {{ {database} }} }}, redis, traefik, {{ gitlab: {{ {mail} }} }}]")),
+        ("GitLab 18 on a large node", "machine: { memory: 8GiB }\n", format!("[etcd, {{ stolon: {{ version: '16', image: 'x:1', {database} }} }}, redis, traefik, {{ gitlab: {{ version: '18' }} }}]")),
+    ] {
+        let text = format!("version: 1\nname: lab\n{made}{more}stacks: {stacks}\n");
+        said.push_str(&format!("--- {what}\n{}", shown(text.as_bytes(), "lab.yml", &World::default())));
+    }
+    insta::assert_snapshot!(said, @"
+    --- a registry that nobody finds
+    lab.yml:5:19: warning: nodes ask `registry.lab.internal` for images, and no record of the lab has this name
+      |
+    5 | stacks: [traefik, registry]
+      |                   ^^^^^^^^
+      |
+      = help: `dns: { records: { registry.lab.internal: { a: [a] } } }`
+    --- a record of it
+    --- a wildcard
+    --- GitLab 17 with mail
+    lab.yml:5:112: warning: GitLab 17 speaks no TLS to Sentinels: Redis answers without it
+      |
+    5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
+      |                                                                                                                ^^^^^^
+      |
+      = help: GitLab 18 does, and needs PostgreSQL 16 or newer
+
+    lab.yml:5:112: warning: GitLab needs 4 GiB of memory, and the largest node has 2.0 GiB
+      |
+    5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
+      |                                                                                                                ^^^^^^
+      |
+      = help: `machine: { memory: 8GiB }` of a node, or of all
+
+    lab.yml:5:112: warning: nothing gives the secret `mail`: the mail server does not know a generated one
+      |
+    5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
+      |                                                                                                                ^^^^^^
+      |
+      = help: `secrets: { mail: { env: SMTP_PASSWORD } }`
+    --- GitLab 18 on a large node
+    lab.yml:6:141: error: `gitlab` needs the extension `amcheck` in its database
+      |
+    6 | ... extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { version: '18' } }]
+      |                                                                  ^^^^^^
+      |
+      = help: `- stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist, amcheck] } } }`
+    ");
+}
