@@ -271,10 +271,11 @@ async fn login(cx: &Cx, compose: &Compose) -> Result<Option<Login>, Failure> {
         return Ok(None);
     };
     registry::login(cx, host).await.map(Some).map_err(|failure| {
-        let what = format!("the image {} comes from the lab's registry: {}", service.image, failure.message);
-        Failure { message: what, ..failure }.hint(format!(
-            "a stack whose images are in the registry comes after `registry`, or `images.archives` brings them"
-        ))
+        let (image, why) = (&service.image, &failure.message);
+        let message = format!("the image {image} comes from the lab's registry: {why}");
+        let hint = "a stack whose images are in the registry comes after `registry`, or \
+                    `images.archives` brings them";
+        Failure { message, ..failure }.hint(hint)
     })
 }
 

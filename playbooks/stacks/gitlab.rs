@@ -177,8 +177,7 @@ fn reached(lab: &Lab, stack: &str, gitlab: &Gitlab) -> Step {
     let internal = of_the_authority(lab);
     let active = lab.managers().find(|m| m.availability == Availability::Active);
     let (from, of) = (active.map(|m| m.name.clone()), lab.name.clone());
-    let (host, port, service) =
-        (gitlab.host.clone(), gitlab.ssh_port, format!("{stack}_gitlab"));
+    let (host, port, service) = (gitlab.host.clone(), gitlab.ssh_port, format!("{stack}_gitlab"));
     let why = "its users see the sign-in page over HTTPS, and push over SSH";
     Step::lab(format!("{stack} reached"), why).check(move |cx| {
         let (from, lab, host, service) = (from.clone(), of.clone(), host.clone(), service.clone());
@@ -213,7 +212,8 @@ fn from_outside(host: &str, port: u16, ca: Option<&str>) -> String {
         ),
         None => (String::new(), ""),
     };
-    let (resolve, page) = (format!("{host}:443:127.0.0.1"), format!("https://{host}/users/sign_in"));
+    let (resolve, page) =
+        (format!("{host}:443:127.0.0.1"), format!("https://{host}/users/sign_in"));
     format!(
         "{file}code=$(curl -sS -o /dev/null -w '%{{http_code}}' --max-time 20{cacert} --resolve {} {}) || exit 1\n\
          [ \"$code\" = 200 ] || {{ echo \"the sign-in page answers $code, not 200\"; exit 1; }}\n\
