@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod destroy;
 mod exit;
+mod images;
 mod init;
 mod inventory;
 mod load;
@@ -58,6 +59,8 @@ enum Verb {
     Ssh(ssh::Args),
     /// List the hosts in a form that other tools read.
     Inventory(inventory::Args),
+    /// List the images that a blueprint needs, or push archives of them into the lab's registry.
+    Images(images::Args),
     /// Print the completions of a shell.
     Completions(completions::Args),
 }
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
             Verb::Init(args) => init::run(&args, json),
             Verb::Ssh(args) => ssh::run(&args).await,
             Verb::Inventory(args) => inventory::run(&args, json).await,
+            Verb::Images(args) => images::run(&args, json).await,
             Verb::Completions(args) => completions::run(&args, json),
         }
     });

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Sending and loading one archive: a gigabyte over a slow line.
-const LOAD: Duration = Duration::from_secs(1800);
+pub(crate) const LOAD: Duration = Duration::from_secs(1800);
 
 /// The steps of the phase.
 ///
@@ -22,11 +22,7 @@ const LOAD: Duration = Duration::from_secs(1800);
 /// When an archive can't be read.
 pub fn steps(lab: &Lab, stacks: &[Compose]) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
-    for path in &lab.images.archives {
-        let archive = Archive::read(path).map_err(|why| {
-            Failure::new(format!("read the image archive `{}`: {why}", path.display()))
-                .hint("an archive is what `docker save` writes, gzipped or not")
-        })?;
+    for archive in archives(lab)? {
         for host in needed_on(lab, stacks, &archive) {
             steps.push(loaded(&host.name, &archive));
         }
@@ -46,14 +42,29 @@ fn needed_on<'a>(lab: &'a Lab, stacks: &[Compose], archive: &Archive) -> Vec<&'a
 /// # Errors
 /// When an archive can't be read.
 pub(crate) fn brought(lab: &Lab) -> Result<BTreeSet<String>, Failure> {
+    let archives = archives(lab)?;
     // bp's own comes from bp.
-    let mut tags = BTreeSet::from([pause::IMAGE.to_owned()]);
-    for path in &lab.images.archives {
-        let archive = Archive::read(path)
-            .map_err(|why| Failure::new(format!("read `{}`: {why}", path.display())))?;
-        tags.extend(archive.images.into_iter().map(|(tag, _)| tag));
-    }
-    Ok(tags)
+    let own = std::iter::once(pause::IMAGE);
+    Ok(archives.iter().flat_map(Archive::tags).chain(own).map(str::to_owned).collect())
+}
+
+/// The archives of a lab.
+///
+/// # Errors
+/// When one can't be read.
+pub(crate) fn archives(lab: &Lab) -> Result<Vec<Archive>, Failure> {
+    lab.images.archives.iter().map(|path| read(path)).collect()
+}
+
+/// Reads an archive.
+///
+/// # Errors
+/// When it is none.
+pub(crate) fn read(path: &Path) -> Result<Archive, Failure> {
+    Archive::read(path).map_err(|why| {
+        Failure::new(format!("read the image archive `{}`: {why}", path.display()))
+            .hint("an archive is what `docker save` writes, gzipped or not")
+    })
 }
 
 fn loaded(host: &str, archive: &Archive) -> Step {
@@ -85,8 +96,9 @@ fn loaded(host: &str, archive: &Archive) -> Step {
 }
 
 /// An archive as `docker save` writes it.
-struct Archive {
-    path: PathBuf,
+pub(crate) struct Archive {
+    /// Where it lies.
+    pub path: PathBuf,
     /// Each tag with the ids that it may have once loaded: the config's digest with the classic
     /// image store, a manifest's with containerd's.
     images: Vec<(String, Vec<String>)>,
@@ -111,7 +123,8 @@ struct Descriptor {
 }
 
 impl Archive {
-    fn tags(&self) -> impl Iterator<Item = &str> {
+    /// The images that it brings.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
         self.images.iter().map(|(tag, _)| tag.as_str())
     }
 

@@ -34,6 +34,7 @@ mod gluster_volume;
 mod gluster_xml;
 mod health;
 mod images;
+mod images_load;
 pub mod journal;
 mod labels;
 mod limits;
@@ -53,6 +54,7 @@ pub mod view;
 mod world;
 
 pub use cx::{Cx, World};
+pub use images_load::{Needed, Pushed, load as load_images, needed as needed_images, replacements};
 pub use plan::{Plan, name as phase_name, plan};
 pub use step::{Check, CheckBy, Failure, On, Step, Trouble};
 pub use world::{RealWorld, lab_key, target};
