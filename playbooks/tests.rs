@@ -37,6 +37,7 @@ mod registry;
 mod rules;
 mod run;
 mod runbook;
+mod sealed;
 mod secrets;
 mod shell;
 mod stacks;

@@ -70,7 +70,7 @@ pub(super) struct Given {
 }
 
 /// How often a given secret is digested: a short password is not to be found by trying.
-const ROUNDS: u32 = 20_000;
+const ROUNDS: u32 = 10_000;
 
 /// Asks for a given secret.
 ///

@@ -71,6 +71,9 @@ impl State {
         if let Some(answer) = self.names_look(host, cmd).or_else(|| self.check(host, script)) {
             return answer;
         }
+        if let Some(answer) = self.seal(host, cmd) {
+            return answer;
+        }
         if let Some(answer) = self.change(host, cmd) {
             let input = match &cmd.stdin {
                 Stdin::Empty => String::new(),

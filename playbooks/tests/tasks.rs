@@ -70,6 +70,9 @@ impl State {
             files.insert(path, content);
         }
         let compose: Value = serde_json::from_slice(&files["compose.json"]).expect("JSON");
+        if let Err(refused) = self.sealed_of(host, &compose, &files) {
+            return refused;
+        }
         let services = compose["services"].as_object().expect("services");
         let now = stamp(self.now());
         for (key, wanted) in services {
@@ -79,8 +82,11 @@ impl State {
             labels["com.docker.stack.namespace"] = json!(stack);
             let replicas = deploy["replicas"].as_u64().unwrap_or(1);
             let image = image(wanted["image"].as_str().expect("an image"));
-            let container =
-                json!({ "Image": image, "Env": wanted["environment"], "Args": wanted["command"] });
+            let container = json!({ "Image": image, "Env": wanted["environment"],
+                "Args": wanted["command"],
+                "Secrets": self.mounted(host, &compose, wanted, "secrets"),
+                "Configs": self.mounted(host, &compose, wanted, "configs") });
+            let node = self.place(host, &deploy["placement"]["constraints"]);
             let task = json!({ "ContainerSpec": container, "ForceUpdate": 0,
                 "RestartPolicy": { "Condition": deploy["restart_policy"]["condition"].as_str().unwrap_or("any") } });
             let feet = wanted["networks"].as_array().into_iter().flatten();
@@ -98,12 +104,30 @@ impl State {
                 "PreviousSpec": previous }));
             for slot in 1..=replicas {
                 swarm.tasks.push(json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id,
-                    "NodeID": "", "Slot": slot, "CreatedAt": now, "DesiredState": "running",
+                    "NodeID": node, "Slot": slot, "CreatedAt": now, "DesiredState": "running",
                     "Status": { "State": "running", "Timestamp": now }, "Spec": task,
                     "NetworksAttachments": feet }));
             }
         }
         says("")
+    }
+
+    /// The first node that satisfies the constraints; a task without any is nowhere in particular.
+    fn place(&mut self, host: &str, constraints: &Value) -> String {
+        let Some(all) = constraints.as_array() else { return String::new() };
+        let fits = |node: &super::docker::Node| {
+            all.iter().all(|constraint| {
+                let constraint = constraint.as_str().expect("text");
+                let (left, right) = constraint.split_once(" == ").unwrap_or((constraint, ""));
+                match left {
+                    "node.role" => node.role == right,
+                    "node.labels.bp.host" => node.labels.get("bp.host").is_some_and(|h| h == right),
+                    _ => false,
+                }
+            })
+        };
+        let node = self.managed(host).nodes.iter().find(|n| fits(n));
+        node.map(|n| n.id.clone()).unwrap_or_default()
     }
 
     /// `docker service rm` and `docker service rollback --detach`.

@@ -33,12 +33,12 @@ async fn hosts_by_phases_nodes_and_services() {
     insta::assert_snapshot!(tables(&bench).await, @"
     ## hosts
     host | role | address | machines | base | dns | engine | swarm | labels | networks | images | stacks
-    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    node2 | manager | 10.20.30.12 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
+    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 2/2
+    node2 | manager | 10.20.30.12 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 2/2
+    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 2/2
     worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | - | -
     worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | - | -
-    (lab) | - | - | 2/2 | 1/1 | 1/1 | 1/1 | 2/2 | - | 1/1 | - | 7/7
+    (lab) | - | - | 2/2 | 1/1 | 1/1 | 1/1 | 2/2 | - | 1/1 | - | 12/12
     ## nodes
     node | role | status | availability | manager
     node1 | manager | ready | active | leader
@@ -48,6 +48,7 @@ async fn hosts_by_phases_nodes_and_services() {
     worker2 | worker | ready | active | -
     ## services
     service | running | image
+    bp_ca | 1/1 | bp.invalid/pause:1
     etcd_etcd-node1 | 1/1 | quay.io/coreos/etcd:v3.5.16
     etcd_etcd-node2 | 1/1 | quay.io/coreos/etcd:v3.5.16
     etcd_etcd-node3 | 1/1 | quay.io/coreos/etcd:v3.5.16
@@ -62,12 +63,12 @@ async fn what_is_away_is_shown_as_far_as_it_is_known() {
     insta::assert_snapshot!(tables(&bench).await, @"
     ## hosts
     host | role | address | machines | base | dns | engine | swarm | labels | networks | images | stacks
-    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
-    node2 | manager | - | 1/5 | 0/8 | 0/2 | 0/3 | 0/1 | 2/2 | - | 0/1 | 0/1
-    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 1/1
+    node1 | manager | 10.20.30.11 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 2/2
+    node2 | manager | - | 1/5 | 0/8 | 0/2 | 0/3 | 0/1 | 2/2 | - | 0/1 | 0/2
+    node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 2/2
     worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | - | -
     worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | - | -
-    (lab) | - | - | 2/2 | 0/1 | 0/1 | 0/1 | 1/2 | - | 1/1 | - | 6/7
+    (lab) | - | - | 2/2 | 0/1 | 0/1 | 0/1 | 1/2 | - | 1/1 | - | 11/12
     ## nodes
     node | role | status | availability | manager
     node1 | manager | ready | active | leader
@@ -77,6 +78,7 @@ async fn what_is_away_is_shown_as_far_as_it_is_known() {
     worker2 | worker | ready | active | -
     ## services
     service | running | image
+    bp_ca | 1/1 | bp.invalid/pause:1
     etcd_etcd-node1 | 1/1 | quay.io/coreos/etcd:v3.5.16
     etcd_etcd-node2 | 1/1 | quay.io/coreos/etcd:v3.5.16
     etcd_etcd-node3 | 1/1 | quay.io/coreos/etcd:v3.5.16

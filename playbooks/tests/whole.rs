@@ -108,9 +108,17 @@ async fn from_nothing_to_a_healthy_etcd_and_a_second_run_applies_nothing() {
     node1$ docker load -q <etcd.tar
     node2$ docker load -q <etcd.tar
     node3$ docker load -q <etcd.tar
+    node1$ docker load -q <<<(the pause image)
+    node2$ docker load -q <<<(the pause image)
+    node3$ docker load -q <<<(the pause image)
+    node1$ docker config create ca
+    node1$ docker secret create ca_key
+    node1$ set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf "$d"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --with-registry-auth --resolve-image never $detach bp <<<(an archive)
     node1$ install -d -m 0700 -o root -g root /srv/etcd
     node2$ install -d -m 0700 -o root -g root /srv/etcd
     node3$ install -d -m 0700 -o root -g root /srv/etcd
+    node1$ docker secret create tls_etcd
+    node1$ docker secret create tls_etcd_client
     node1$ set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf "$d"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help | grep -q -- --detach; then detach=--detach=true; fi docker stack deploy -c compose.json --with-registry-auth --resolve-image never $detach etcd <<<(an archive)
     node1$ etcdctl put bp/lab lab
     "#);
@@ -203,6 +211,7 @@ async fn a_machine_that_was_cut_off_comes_back() {
     ? swarm / manager / node2: node2: the machine is not running
     ? swarm / tokens: node2: the machine is not running
     ? images / etcd.tar / node2: node2: the machine is not running
+    ? stacks / pause image / node2: node2: the machine is not running
     ? stacks / etcd data / node2: node2: the machine is not running
     ? stacks / etcd key: node2: the machine is not running
     ");
@@ -238,8 +247,9 @@ async fn a_machine_that_was_lost_is_made_anew_in_its_place() {
     node1$ if [ manager = manager ]; then docker node demote node7id >/dev/null || exit; fi; docker node rm --force node7id >/dev/null
     node1$ docker swarm join-token -q manager
     node2$ read -r t && docker swarm join --advertise-addr 10.20.30.12 --listen-addr 0.0.0.0:2377 --token "$t" 10.20.30.11:2377 <<<***
-    node1$ set -e; docker swarm join-token --rotate -q worker >/dev/null; docker swarm join-token --rotate -q manager >/dev/null docker node update --label-add bp.lab=lab --label-add bp.host=node2 node14id >/dev/null
+    node1$ set -e; docker swarm join-token --rotate -q worker >/dev/null; docker swarm join-token --rotate -q manager >/dev/null docker node update --label-add bp.lab=lab --label-add bp.host=node2 node19id >/dev/null
     node2$ docker load -q <etcd.tar
+    node2$ docker load -q <<<(the pause image)
     node2$ install -d -m 0700 -o root -g root /srv/etcd
     "#);
 }
