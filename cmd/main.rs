@@ -1,6 +1,7 @@
 //! The command `bp`: arguments in, exit code out. The only code that prints, exits or knows clap.
 
 mod backup;
+mod ca;
 mod check;
 mod completions;
 mod destroy;
@@ -13,6 +14,7 @@ mod open;
 mod plan;
 mod restore;
 mod schema;
+mod secret;
 mod select;
 mod ssh;
 mod status;
@@ -61,6 +63,10 @@ enum Verb {
     Inventory(inventory::Args),
     /// List the images that a blueprint needs, or push archives of them into the lab's registry.
     Images(images::Args),
+    /// Print the certificate of the lab's own authority.
+    Ca(ca::Args),
+    /// Show, list or rotate the secrets of the lab's stacks.
+    Secret(secret::Args),
     /// Print the completions of a shell.
     Completions(completions::Args),
 }
@@ -92,6 +98,8 @@ fn main() -> ExitCode {
             Verb::Ssh(args) => ssh::run(&args).await,
             Verb::Inventory(args) => inventory::run(&args, json).await,
             Verb::Images(args) => images::run(&args, json).await,
+            Verb::Ca(args) => ca::run(&args, json).await,
+            Verb::Secret(args) => secret::run(&args, json).await,
             Verb::Completions(args) => completions::run(&args, json),
         }
     });

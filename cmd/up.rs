@@ -2,7 +2,7 @@
 
 use crate::exit::{Error, Exit};
 use crate::load;
-use crate::open::{self, Kind};
+use crate::open::{self, Kind, Run};
 use crate::select::Select;
 use crate::view;
 use playbooks::event::Mark;
@@ -37,12 +37,20 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let mut run = open::selected(&args.file, &args.select, "up", Kind::Writes, json).await?;
     run.cx = run.cx.wiping_bricks(args.wipe_bricks);
+    apply(run, args.parallel, args.yes, json).await
+}
+
+/// The same for a plan that is open already.
+///
+/// # Errors
+/// When the run can't begin.
+pub async fn apply(run: Run, parallel: usize, yes: bool, json: bool) -> Result<Exit, Error> {
     let Some((found, marks)) = run.survey().await else {
         run.interrupted(Default::default()).await;
         return Ok(Exit::Interrupted);
     };
     let changes = marks.iter().filter(|m| **m != Mark::True).count();
-    if changes > 0 && !args.yes && !json && view::is_interactive() {
+    if changes > 0 && !yes && !json && view::is_interactive() {
         let question = format!("apply this to the lab `{}`?", run.cx.lab().name);
         match run.consent(&question).await {
             Some(true) => {}
@@ -57,7 +65,7 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
         }
     }
     let stop = run.stop.clone();
-    let outcome = run::up(&run.cx, &run.plan.steps, &found, args.parallel, stop, &run.me).await;
+    let outcome = run::up(&run.cx, &run.plan.steps, &found, parallel, stop, &run.me).await;
     let outcome = match outcome {
         Ok(outcome) => outcome,
         Err(taken) => return Err(run.give_up(open::held(taken)).await),

@@ -44,7 +44,7 @@ mod networks;
 mod plan;
 pub mod run;
 mod runbook;
-mod secrets;
+pub mod secrets;
 mod shipped;
 mod stacks;
 mod step;

@@ -126,6 +126,12 @@ pub fn count(number: usize, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
+/// A table on standard output.
+pub fn table(title: &str, head: &[String], rows: &[Vec<String>]) {
+    let width = is_terminal().then(|| size().0);
+    line(table::text(title, head, rows, width, is_coloured()).trim_start_matches('\n'));
+}
+
 /// One line on standard output.
 pub fn line(text: &str) {
     print(&format!("{text}\n"));

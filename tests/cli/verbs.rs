@@ -3,7 +3,7 @@
 use crate::support::bp::Desk;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 12] = [
     "up",
     "plan",
     "status",
@@ -13,6 +13,8 @@ const VERBS: [&str; 10] = [
     "init",
     "ssh",
     "inventory",
+    "ca",
+    "secret",
     "completions",
 ];
 
