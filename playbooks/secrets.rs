@@ -4,7 +4,7 @@
 //! newest secret of the swarm that is labelled so. Its own name ends in a digest.
 
 pub(crate) mod authority;
-mod certificate;
+pub(crate) mod certificate;
 mod make;
 mod pruned;
 mod read;

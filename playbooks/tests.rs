@@ -4,6 +4,7 @@ mod base;
 mod base_host;
 mod bench;
 mod bounds;
+mod certificates;
 mod commands;
 mod compose;
 mod converge;

@@ -87,7 +87,7 @@ pub(super) fn failed(error: rcgen::Error) -> Failure {
 }
 
 /// A new authority: its certificate and its key.
-pub(super) fn authority(lab: &str, now: i64) -> Result<(String, String), rcgen::Error> {
+pub(crate) fn authority(lab: &str, now: i64) -> Result<(String, String), rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = of_authority(lab);
     live(&mut params, now, AUTHORITY_LIFE);
@@ -104,7 +104,7 @@ fn of_authority(lab: &str) -> CertificateParams {
 }
 
 /// A new key and its certificate, in one text; the key stands first.
-fn issued(
+pub(crate) fn issued(
     lab: &str,
     authority: &str,
     name: &str,
