@@ -1,5 +1,6 @@
 //! Tests of the crate on strict fakes: what a fake does not know fails the test.
 
+mod backup;
 mod base;
 mod base_host;
 mod bench;
@@ -8,6 +9,7 @@ mod certificates;
 mod commands;
 mod compose;
 mod converge;
+mod desk;
 mod destroy;
 mod diary;
 mod dns;

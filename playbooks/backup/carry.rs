@@ -92,10 +92,11 @@ pub(super) async fn bring(
         let file = File { path: path.clone(), content, mode: 0o600, owner };
         cx.ok(host, put(&file).within(LONG)).await?;
         let (_, digest) = super::digest(from)?;
-        let run = format!(
-            "set -eu; echo '{digest}  {path}' | sha256sum -c --status || {{ echo 'the file did not arrive whole' >&2; exit 1; }}\n\
-             ( {script}\n) <{path}"
+        let arrived = format!(
+            "echo '{digest}  {path}' | sha256sum -c --status || {{ echo 'the file did not arrive whole' >&2; exit 1; }}"
         );
+        cx.ok(host, Cmd::new(arrived).within(LONG)).await?;
+        let run = format!("( {script}\n) <{path}");
         Ok::<_, Trouble>(cx.ok(host, Cmd::new(run).within(LONG)).await?.out())
     };
     let brought = brought.await;

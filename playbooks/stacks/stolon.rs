@@ -44,7 +44,11 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, stolon: &Stolon) -> Shipped {
             ("keeper.sh", include_str!("stolon/keeper.sh").to_owned()),
         ],
         secrets: secrets(lab, stolon, passwords),
-        playbook: Some(("stolon.yml", stolon.members.clone(), json!({ "backup": folder }))),
+        playbook: Some((
+            "stolon.yml",
+            stolon.members.clone(),
+            json!({ "backup": folder, "mount": lab.shared().unwrap_or("/") }),
+        )),
         health: vec![
             cluster(stack, stolon),
             members_well(stack, stolon),
@@ -233,6 +237,14 @@ fn cluster(stack: &Stack, stolon: &Stolon) -> Step {
     })
 }
 
+/// Asked again at the last moment, of a store that answers: where somebody was faster it is so.
+pub(crate) const INIT: &str = "found=$(stolonctl clusterdata read 2>&1)
+case $found in
+*\"nil cluster data\"*) exec stolonctl init --yes -f - ;;
+*\"formatVersion\"*) ;;
+*) echo \"$found\" | tail -n 1 >&2; exit 1 ;;
+esac";
+
 /// What of a cluster can be specified only when it is initialized.
 const ONCE: [&str; 2] = ["initMode", "newConfig"];
 
@@ -275,11 +287,8 @@ async fn specify(
                 .into());
         }
     }
-    // Asked again at the last moment, of a store that answers: whoever was faster has made it so.
-    let init = "sh -c 'found=$(stolonctl clusterdata read 2>&1); \
-                case $found in *\"nil cluster data\"*) exec stolonctl init --yes -f - ;; esac; \
-                echo \"$found\" | tail -n 1 >&2'";
-    let script = inside(stack, &format!("sentinel-{}", view.host), init);
+    let init = format!("sh -c '{INIT}'");
+    let script = inside(stack, &format!("sentinel-{}", view.host), &init);
     cx.ok(&view.host, Cmd::new(script).stdin(text(&spec))).await.map(drop)
 }
 

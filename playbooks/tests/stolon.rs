@@ -1,8 +1,12 @@
 //! The Stolon stack: what is deployed, and what makes it healthy.
 
-use super::bench::Bench;
+use super::bench::{Bench, ran};
+use super::desk::Desk;
 use crate::compose::{Compose, all};
-use serde_json::Value;
+use crate::step::{Check, Step};
+use crate::survey;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 const ONE: &str = "
 version: 1
@@ -67,4 +71,154 @@ fn a_new_database_changes_the_service_that_makes_it_and_no_keeper() {
         .map(|s| s.name.clone())
         .collect();
     assert_eq!(changed, ["databases"]);
+}
+
+const DESK: &str = "
+version: 1
+name: lab
+hosts:
+  node1: { provider: existing, address: 10.1.1.1, role: manager }
+  node2: { provider: existing, address: 10.1.1.2, role: manager }
+  node3: { provider: existing, address: 10.1.1.3, role: manager }
+engine: { source: distro }
+stacks:
+  - etcd
+  - stolon: { synchronous: true, databases: { shop: { owner: app } } }
+";
+
+fn desk() -> Desk {
+    let desk = Desk::new(DESK);
+    for host in ["node1", "node2", "node3"] {
+        desk.runs(host, &format!("stolon_sentinel-{host}"));
+    }
+    desk.runs("node2", "stolon_databases");
+    desk.write("etc-bp/check.sh", "cat \"$STATE/wrong\" 2>/dev/null; [ ! -s \"$STATE/wrong\" ]\n");
+    desk.write("status", &status(|_| {}).to_string());
+    desk
+}
+
+/// What `stolonctl status -f json` says where all is well, changed.
+fn status(change: impl Fn(&mut Value)) -> Value {
+    let keeper = |n: u8| {
+        json!({ "uid": format!("node{n}"), "listen_address": format!("keeper-node{n}:5432"),
+            "healthy": true, "pg_healthy": true, "pg_wanted_generation": 2, "pg_current_generation": 2 })
+    };
+    let mut status = json!({
+        "sentinels": [{ "uid": "11", "leader": false }, { "uid": "22", "leader": true }],
+        "proxies": [{ "uid": "33", "generation": 1 }],
+        "keepers": [keeper(1), keeper(2), keeper(3)],
+        "cluster": { "available": true, "master_keeper_uid": "node1", "master_db_uid": "44" }
+    });
+    change(&mut status);
+    status
+}
+
+/// The gates of the stack, as `up` goes through them: what it did, and how it ended.
+async fn up(desk: &Desk) -> String {
+    let names = ["stolon cluster", "stolon members", "stolon databases"];
+    let steps: Vec<Step> =
+        desk.bench.steps().into_iter().filter(|s| names.contains(&s.name.as_str())).collect();
+    assert_eq!(steps.len(), names.len());
+    let (cx, events) = desk.cx();
+    let ran = ran(&cx, events, &steps, watch::channel(false).1).await.expect("the lock is free");
+    assert!(!desk.path("wiped").exists(), "a cluster was wiped");
+    let did: Vec<String> = desk
+        .log()
+        .lines()
+        .filter(|l| ["init", "update"].contains(l))
+        .map(str::to_owned)
+        .collect();
+    format!("{} applied {:?} {}", did.join(", "), ran.sums().applied.unwrap_or(0), ran.failures())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_cluster_is_initialized_once() {
+    let desk = desk();
+    assert_eq!(up(&desk).await, "init applied 1 ");
+    let data: Value = serde_json::from_str(&desk.read("clusterdata")).expect("JSON");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&data["cluster"]["spec"]).expect("JSON"));
+    assert_eq!(up(&desk).await, " applied 0 ");
+    // Stolon adds what initdb wrote.
+    let more = desk.read("clusterdata").replace("\"ssl\":\"on\"", "\"ssl\":\"on\",\"lc_time\":\"C\"");
+    desk.write("clusterdata", &more);
+    assert_eq!(up(&desk).await, " applied 0 ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_specification_is_an_update() {
+    let desk = desk();
+    up(&desk).await;
+    let other = desk.read("clusterdata").replace("\"max_connections\":\"200\"", "\"max_connections\":\"50\"");
+    desk.write("clusterdata", &other);
+    assert_eq!(up(&desk).await, "update applied 1 ");
+    assert_eq!(up(&desk).await, " applied 0 ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_is_away_is_no_empty_store() {
+    let desk = desk();
+    desk.write("away", "");
+    insta::assert_snapshot!(up(&desk).await, @" applied 0 stacks / stolon cluster / : node3: cannot get cluster data: context deadline exceeded");
+    std::fs::remove_file(desk.path("away")).expect("removed");
+    assert_eq!(up(&desk).await, "init applied 1 ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_database_that_the_store_does_not_know_is_not_wiped() {
+    let desk = desk();
+    desk.write("node3/srv/stolon/postgres/PG_VERSION", "14");
+    insta::assert_snapshot!(up(&desk).await, @"
+     applied 0 stacks / stolon cluster / : node3 holds a database in /srv/stolon, and etcd knows no cluster
+    hint: to initialize would wipe it: bring etcd's data back, or move the folder away
+    ");
+}
+
+/// What one gate says now.
+async fn asked(desk: &Desk, name: &str) -> String {
+    let step = desk.bench.steps().into_iter().find(|s| s.name == name).expect("a step");
+    let (cx, _events) = desk.cx();
+    let check = survey::check(&cx, &step).await;
+    assert_ne!(check, Check::True, "{name}");
+    check.reason().to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_sentinel_is_asked_where_the_first_is_away() {
+    let desk = desk();
+    up(&desk).await;
+    std::fs::remove_file(desk.path("node1/stolon_sentinel-node1")).expect("removed");
+    assert_eq!(up(&desk).await, " applied 0 ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_never_becomes_healthy_is_named() {
+    let desk = desk();
+    up(&desk).await;
+    let mut said = String::new();
+    let wrong: [(&str, fn(&mut Value)); 6] = [
+        ("two lead", |s| s["sentinels"][0]["leader"] = json!(true)),
+        ("none leads", |s| s["sentinels"] = json!([])),
+        ("a keeper is away", |s| s["keepers"][2]["healthy"] = json!(false)),
+        ("its database is", |s| s["keepers"][1]["pg_healthy"] = json!(false)),
+        ("it never came", |s| drop(s["keepers"].as_array_mut().expect("a list").pop())),
+        ("no master", |s| s["cluster"]["master_keeper_uid"] = json!("")),
+    ];
+    for (what, change) in wrong {
+        desk.write("status", &status(change).to_string());
+        said += &format!("{what}: {}\n", asked(&desk, "stolon members").await);
+    }
+    desk.write("wrong", "app can't log in to shop: FATAL:  password authentication failed\n");
+    said += &format!("no login: {}\n", asked(&desk, "stolon databases").await);
+    std::fs::remove_file(desk.path("node2/stolon_databases")).expect("removed");
+    said += &format!("no container: {}\n", asked(&desk, "stolon databases").await);
+    insta::assert_snapshot!(said, @"
+    two lead: 2 sentinels lead
+    none leads: 0 sentinels lead
+    a keeper is away: the keeper of node3 is not healthy
+    its database is: the PostgreSQL of node2 is not healthy
+    it never came: the keeper of node3 is not known yet
+    no master: no keeper is the master
+    no login: app can't log in to shop: FATAL:  password authentication failed
+    no container: databases does not run
+    ");
 }

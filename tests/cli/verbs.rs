@@ -8,6 +8,8 @@ const VERBS: [&str; 12] = [
     "plan",
     "status",
     "destroy",
+    "backup",
+    "restore",
     "check",
     "schema",
     "init",
