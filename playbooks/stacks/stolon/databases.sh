@@ -87,10 +87,11 @@ INSERT INTO probe VALUES (1, now()) ON CONFLICT (id) DO UPDATE SET written_at = 
 SQL
 }
 
-# Accounts of keepers with former passwords end once no keeper uses them: each keeper's own stand in
+# The row is written again. Accounts of keepers with former passwords end once no keeper uses them: each keeper's own stand in
 # its instance's rules.
-retire() {
-    as bp pgsql_bp postgres -v digest="$digest" <<'SQL' >"$state/former" || return
+round() {
+    as bp pgsql_bp bp -v digest="$digest" <<'SQL' >"$state/former" || return
+UPDATE probe SET written_at = now() WHERE id = 1;
 SELECT rolname FROM pg_roles
   WHERE rolcanlogin AND rolname ~ '^(stolon|repl)_[0-9a-f]{8}$' AND right(rolname, 8) <> :'digest';
 SQL
@@ -151,8 +152,6 @@ say 'roles and databases are as declared'
 dumps &
 children=$!
 while :; do
-    as bp pgsql_bp bp -c 'UPDATE probe SET written_at = now() WHERE id = 1' ||
-        echo 'the row was not written; again in 20 s' >&2
-    retire || echo 'former accounts were not looked at; again in 20 s' >&2
+    round || echo 'the database does not answer; again in 20 s' >&2
     pause 20
 done
