@@ -15,9 +15,10 @@ use std::time::Duration;
 /// What bp ships of it.
 pub(crate) fn shipped(lab: &Lab, stack: &Stack, gitlab: &Gitlab) -> Shipped {
     let place = Place::of(lab, "gitlab");
-    let values = values(lab, stack, gitlab, &place);
-    // The templates are bp's own: what they name is in `values`.
-    let file = |text: &str| template(text, &values).unwrap_or_else(|f| panic!("{}", f.message));
+    let mut values = values(lab, stack, gitlab, &place);
+    let omnibus = filled(include_str!("gitlab/gitlab.rb"), &values);
+    // What JSON calls a string is one to YAML.
+    values["omnibus"] = json!(json!(omnibus).to_string());
     let owner = owner(lab);
     let mut secrets =
         vec!["gitlab_root_password".to_owned(), format!("pgsql_{owner}"), "redis_password".into()];
@@ -27,8 +28,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, gitlab: &Gitlab) -> Shipped {
     health.extend(gitlab.runner.iter().map(|_| runner(&stack.name)));
     Shipped {
         files: vec![
-            ("gitlab.rb", file(include_str!("gitlab/gitlab.rb"))),
-            ("runner.sh", file(include_str!("gitlab/runner.sh"))),
+            ("runner.sh", filled(include_str!("gitlab/runner.sh"), &values)),
             ("runner.rb", include_str!("gitlab/runner.rb").to_owned()),
         ],
         secrets: secrets.into_iter().map(|name| Secret::generated(lab, name)).collect(),
@@ -37,6 +37,11 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, gitlab: &Gitlab) -> Shipped {
         values,
         ..Shipped::new("gitlab.compose.yml", include_str!("gitlab.compose.yml"))
     }
+}
+
+/// A text of bp's own, which names nothing that is not in `values`.
+fn filled(text: &str, values: &Value) -> String {
+    template(text, values).unwrap_or_else(|failure| panic!("{}", failure.message))
 }
 
 /// What the templates may name.
@@ -126,9 +131,12 @@ async fn node(cx: &Cx, service: &str) -> Result<String, Check> {
 /// Every part of it says that it is ready: PostgreSQL and Redis among them.
 fn ready(stack: &str) -> Step {
     let service = format!("{stack}_gitlab");
-    let script = inside(
-        &service,
-        "/opt/gitlab/embedded/bin/curl -sS --max-time 30 'http://127.0.0.1/-/readiness?all=1' 2>&1",
+    // With the node's own curl in the container's network: who is not local there gets no answer.
+    let script = format!(
+        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
+         [ -n \"$c\" ] || {{ echo 'its task does not run'; exit 1; }}\n\
+         p=$(docker inspect -f '{{{{.State.Pid}}}}' \"$c\") || exit 1\n\
+         nsenter -t \"$p\" -n curl -sS --max-time 30 'http://127.0.0.1/-/readiness?all=1' 2>&1"
     );
     let why = "GitLab itself looks at its database, its Redis and its repositories";
     // A first start makes the database.

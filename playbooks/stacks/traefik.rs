@@ -38,6 +38,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, traefik: &Traefik) -> Shipped {
             "files": files,
             "internal": traefik.tls == Tls::Internal,
             "host": pinned,
+            "hosts": hosts(lab),
         }),
         files: vec![("traefik.yml", fixed(traefik)), ("dynamic.yml", dynamic(lab, traefik))],
         secrets,

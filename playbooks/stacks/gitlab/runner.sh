@@ -5,12 +5,6 @@ umask 077
 trap 'exit 0' HUP INT QUIT TERM
 host={{host}}
 
-# Nodes may know the name by their own files alone; Traefik is on the same network as this task.
-if ! getent hosts "$host" >/dev/null; then
-    traefik=$(getent hosts traefik | while read -r address _; do echo "$address"; break; done)
-    [ -z "$traefik" ] || echo "$traefik $host" >>/etc/hosts
-fi
-
 mkdir -p /etc/gitlab-runner
 cat >/etc/gitlab-runner/config.toml <<END
 concurrent = 2
