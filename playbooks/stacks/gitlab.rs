@@ -156,7 +156,7 @@ fn ready(stack: &str) -> Step {
 }
 
 /// Reads what `/-/readiness?all=1` answers: each check with its parts.
-fn readiness(printed: &str) -> Check {
+pub(crate) fn readiness(printed: &str) -> Check {
     let wait = "its first start makes the database, which takes up to 20 minutes";
     let line = printed.lines().rfind(|l| l.starts_with('{')).unwrap_or_default();
     let Ok(Value::Object(said)) = serde_json::from_str(line) else {
@@ -209,7 +209,7 @@ fn reached(lab: &Lab, stack: &str, gitlab: &Gitlab) -> Step {
 }
 
 /// Asks Traefik on this node for the sign-in page, and the node's port for SSH.
-fn from_outside(host: &str, port: u16, ca: Option<&str>) -> String {
+pub(crate) fn from_outside(host: &str, port: u16, ca: Option<&str>) -> String {
     let (file, cacert) = match ca {
         Some(data) => (
             format!(

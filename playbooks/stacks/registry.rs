@@ -102,7 +102,7 @@ fn ask(lab: &Lab, host: &str) -> String {
 }
 
 /// Asks on the node of the task, where the login is read without leaving it.
-fn question(lab: &Lab, service: &str, host: &str) -> String {
+pub(crate) fn question(lab: &Lab, service: &str, host: &str) -> String {
     let (ask, url) = (ask(lab, host), format!("https://{host}/v2/"));
     let manifest = format!("{url}{PROOF}/manifests/1");
     format!(

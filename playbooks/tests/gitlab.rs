@@ -1,6 +1,6 @@
 //! GitLab: what is deployed, what it is told, and what its checks ask.
 
-use super::registry::{VOLUME, bench, deployed, document};
+use super::registry::{Programs, VOLUME, bench, deployed, document};
 
 fn stacks(gitlab: &str) -> String {
     format!(
@@ -21,15 +21,10 @@ fn with_a_runner_and_mail() {
           "image": "gitlab/gitlab-ce:17.11.7-ce.0",
           "hostname": "git.lab.test",
           "environment": {
-            "GITLAB_OMNIBUS_CONFIG": "from_file('/omnibus_config.rb')",
+            "GITLAB_OMNIBUS_CONFIG": "# What GitLab is told at each start. Passwords are read from the task's memory.\nsecret = ->(name) { File.read(\"/run/secrets/#{name}\").strip }\n\nexternal_url 'https://git.lab.test'\n\n# Traefik ends TLS.\nnginx['listen_port'] = 80\nnginx['listen_https'] = false\nnginx['real_ip_header'] = 'X-Forwarded-For'\nnginx['real_ip_recursive'] = 'on'\nnginx['real_ip_trusted_addresses'] = ['10.200.0.0/16',]\nletsencrypt['enable'] = false\n\ngitlab_rails['gitlab_shell_ssh_port'] = 2222\ngitlab_rails['initial_root_password'] = secret.call('gitlab_root_password')\ngitlab_rails['store_initial_root_password'] = false\ngitlab_rails['display_initial_root_password'] = false\ngitlab_rails['monitoring_whitelist'] = ['127.0.0.0/8', '::1/128']\n\n# PostgreSQL: the proxies of the stack `stolon` lead to the master.\npostgresql['enable'] = false\n# The dump of a backup is made by a client of the server's own version.\npostgresql['version'] = 14\ngitlab_rails['db_adapter'] = 'postgresql'\ngitlab_rails['db_encoding'] = 'unicode'\ngitlab_rails['db_host'] = 'postgresql'\ngitlab_rails['db_port'] = 5432\ngitlab_rails['db_database'] = 'gitlab'\ngitlab_rails['db_username'] = 'gitlab'\ngitlab_rails['db_password'] = secret.call('pgsql_gitlab')\ngitlab_rails['db_sslmode'] = 'verify-full'\ngitlab_rails['db_sslrootcert'] = '/etc/bp/ca.crt'\n\n# Redis: the Sentinels of the stack `redis` say which one is the primary.\nredis['enable'] = false\nredis['master_name'] = 'redis'\nredis['master_password'] = secret.call('redis_password')\ngitlab_rails['redis_sentinels'] = [\n  { 'host' => 'sentinel-node1', 'port' => 26379 },\n  { 'host' => 'sentinel-node2', 'port' => 26379 },\n  { 'host' => 'sentinel-node3', 'port' => 26379 },\n]\ngitlab_rails['redis_sentinels_password'] = secret.call('redis_password')\n\n# What a lab of this size does without.\nprometheus_monitoring['enable'] = false\ngitlab_kas['enable'] = false\npuma['worker_processes'] = 2\nsidekiq['concurrency'] = 10\n\n# `gitlab-backup` writes here; what is older than a week goes with the next one.\ngitlab_rails['manage_backup_path'] = true\ngitlab_rails['backup_path'] = '/var/opt/gitlab/backups'\ngitlab_rails['backup_keep_time'] = 604800\n\ngitlab_rails['smtp_enable'] = true\ngitlab_rails['smtp_address'] = 'mail.lab.test'\ngitlab_rails['smtp_port'] = 587\ngitlab_rails['smtp_user_name'] = 'git@lab.test'\ngitlab_rails['smtp_password'] = secret.call('mail')\ngitlab_rails['smtp_authentication'] = 'login'\ngitlab_rails['smtp_enable_starttls_auto'] = true\ngitlab_rails['smtp_tls'] = false\ngitlab_rails['gitlab_email_from'] = 'git@lab.test'\n",
             "GITLAB_SKIP_PG_UPGRADE": "true"
           },
           "configs": [
-            {
-              "source": "gitlab",
-              "target": "/omnibus_config.rb",
-              "mode": 292
-            },
             {
               "source": "ca",
               "target": "/etc/bp/ca.crt",
@@ -113,7 +108,7 @@ fn with_a_runner_and_mail() {
               "traefik.http.routers.gitlab.entrypoints": "websecure",
               "traefik.http.routers.gitlab.tls": "true",
               "traefik.http.services.gitlab.loadbalancer.server.port": "80",
-              "bp.spec": "4ce05b6d541a",
+              "bp.spec": "0faccbd629f1",
               "bp.lab": "lab"
             },
             "resources": {
@@ -138,7 +133,7 @@ fn with_a_runner_and_mail() {
           }
         },
         "runner": {
-          "image": "gitlab/gitlab-runner:alpine-v17.11.3",
+          "image": "gitlab/gitlab-runner:alpine-v17.11.4",
           "entrypoint": [
             "/bin/sh",
             "/etc/bp/runner.sh"
@@ -184,7 +179,7 @@ fn with_a_runner_and_mail() {
               "order": "stop-first"
             },
             "labels": {
-              "bp.spec": "81f50a6cba0d",
+              "bp.spec": "f48e9ae62ff9",
               "bp.lab": "lab"
             }
           }
@@ -208,17 +203,19 @@ fn with_a_runner_and_mail() {
         "ca": {
           "external": true
         },
-        "gitlab": {
-          "file": "./file-0",
-          "name": "gitlab_gitlab_a2aaf438719d"
-        },
         "runner": {
-          "file": "./file-1",
-          "name": "gitlab_runner_38e82b6473d6"
+          "file": "./file-0",
+          "name": "gitlab_runner_532a9647e338",
+          "labels": {
+            "bp.lab": "lab"
+          }
         },
         "runner-token": {
-          "file": "./file-2",
-          "name": "gitlab_runner-token_b1855364b99b"
+          "file": "./file-1",
+          "name": "gitlab_runner-token_b1855364b99b",
+          "labels": {
+            "bp.lab": "lab"
+          }
         }
       },
       "secrets": {
@@ -240,8 +237,12 @@ fn with_a_runner_and_mail() {
       }
     }
     "#);
-    let file = |at: usize| String::from_utf8(compose.files[at].1.clone()).expect("text");
-    insta::assert_snapshot!(file(0), @r#"
+    let told = |compose: &crate::compose::Compose| {
+        let document = document(compose);
+        let told = &document["services"]["gitlab"]["environment"]["GITLAB_OMNIBUS_CONFIG"];
+        told.as_str().expect("the settings").to_owned()
+    };
+    insta::assert_snapshot!(told(&compose), @r#"
     # What GitLab is told at each start. Passwords are read from the task's memory.
     secret = ->(name) { File.read("/run/secrets/#{name}").strip }
 
@@ -307,19 +308,13 @@ fn with_a_runner_and_mail() {
     gitlab_rails['smtp_tls'] = false
     gitlab_rails['gitlab_email_from'] = 'git@lab.test'
     "#);
-    insta::assert_snapshot!(file(1), @r#"
+    insta::assert_snapshot!(String::from_utf8_lossy(&compose.files[0].1), @r#"
     #!/bin/sh
     # Starts the runner: its configuration is made in the container, of a token that is in its memory.
     set -eu
     umask 077
     trap 'exit 0' HUP INT QUIT TERM
     host=git.lab.test
-
-    # Nodes may know the name by their own files alone; Traefik is on the same network as this task.
-    if ! getent hosts "$host" >/dev/null; then
-        traefik=$(getent hosts traefik | while read -r address _; do echo "$address"; break; done)
-        [ -z "$traefik" ] || echo "$traefik $host" >>/etc/hosts
-    fi
 
     mkdir -p /etc/gitlab-runner
     cat >/etc/gitlab-runner/config.toml <<END
@@ -347,4 +342,163 @@ fn with_a_runner_and_mail() {
     [ ! -x /usr/bin/dumb-init ] || set -- /usr/bin/dumb-init -- "$@"
     exec "$@"
     "#);
+}
+
+#[test]
+fn for_one_three_and_five_members_and_each_version() {
+    let mut said = String::new();
+    for (members, version) in [(1, "17"), (3, "18"), (3, "19")] {
+        let server = if version == "17" { "14" } else { "17" };
+        let stacks = format!(
+            "[etcd, {{ stolon: {{ version: '{server}', image: 'lab/stolon:1', members: {members}, databases: {{ gitlab: {{ owner: git, extensions: [pg_trgm, btree_gist, amcheck] }} }} }} }}, {{ redis: {{ members: {members} }} }}, traefik, {{ gitlab: {{ version: '{version}', runner: false }} }}]"
+        );
+        let compose = deployed(&bench("", &stacks), "gitlab");
+        let document = document(&compose);
+        let services = document["services"].as_object().expect("services");
+        assert_eq!(services.len(), 1, "no runner");
+        let secrets: Vec<&str> =
+            document["secrets"].as_object().expect("secrets").keys().map(String::as_str).collect();
+        let told = services["gitlab"]["environment"]["GITLAB_OMNIBUS_CONFIG"].as_str();
+        let picked: Vec<&str> = told
+            .expect("the settings")
+            .lines()
+            .filter(|l| l.contains("redis") || l.contains("sentinel") || l.contains("'db_username'") || l.contains("['version']") || l.contains("email"))
+            .collect();
+        said.push_str(&format!(
+            "--- {members} members, GitLab {version}: {} with {}\n{}\n",
+            services["gitlab"]["image"].as_str().expect("an image"),
+            secrets.join(", "),
+            picked.join("\n")
+        ));
+    }
+    insta::assert_snapshot!(said, @"
+    --- 1 members, GitLab 17: gitlab/gitlab-ce:17.11.7-ce.0 with gitlab_root_password, pgsql_git, redis_password
+    postgresql['version'] = 14
+    gitlab_rails['db_username'] = 'git'
+    # Redis: the Sentinels of the stack `redis` say which one is the primary.
+    redis['enable'] = false
+    redis['master_name'] = 'redis'
+    redis['master_password'] = secret.call('redis_password')
+    gitlab_rails['redis_sentinels'] = [
+      { 'host' => 'sentinel-node1', 'port' => 26379 },
+    gitlab_rails['redis_sentinels_password'] = secret.call('redis_password')
+    gitlab_rails['gitlab_email_enabled'] = false
+    --- 3 members, GitLab 18: gitlab/gitlab-ce:18.11.11-ce.0 with gitlab_root_password, pgsql_git, redis_password
+    postgresql['version'] = 17
+    gitlab_rails['db_username'] = 'git'
+    # Redis: the Sentinels of the stack `redis` say which one is the primary.
+    redis['enable'] = false
+    redis['master_name'] = 'redis'
+    redis['master_password'] = secret.call('redis_password')
+    gitlab_rails['redis_sentinels'] = [
+      { 'host' => 'sentinel-node1', 'port' => 26379 },
+      { 'host' => 'sentinel-node2', 'port' => 26379 },
+      { 'host' => 'sentinel-node3', 'port' => 26379 },
+    gitlab_rails['redis_sentinels_password'] = secret.call('redis_password')
+    gitlab_rails['redis_ssl'] = true
+    gitlab_rails['redis_tls_ca_cert_file'] = '/etc/bp/ca.crt'
+    gitlab_rails['redis_sentinels_ssl'] = true
+    gitlab_rails['redis_sentinels_tls_ca_cert_file'] = '/etc/bp/ca.crt'
+    gitlab_rails['gitlab_email_enabled'] = false
+    --- 3 members, GitLab 19: gitlab/gitlab-ce:19.4.1-ce.0 with gitlab_root_password, pgsql_git, redis_password
+    postgresql['version'] = 17
+    gitlab_rails['db_username'] = 'git'
+    # Redis: the Sentinels of the stack `redis` say which one is the primary.
+    redis['enable'] = false
+    redis['master_name'] = 'redis'
+    redis['master_password'] = secret.call('redis_password')
+    gitlab_rails['redis_sentinels'] = [
+      { 'host' => 'sentinel-node1', 'port' => 26379 },
+      { 'host' => 'sentinel-node2', 'port' => 26379 },
+      { 'host' => 'sentinel-node3', 'port' => 26379 },
+    gitlab_rails['redis_sentinels_password'] = secret.call('redis_password')
+    gitlab_rails['redis_ssl'] = true
+    gitlab_rails['redis_tls_ca_cert_file'] = '/etc/bp/ca.crt'
+    gitlab_rails['redis_sentinels_ssl'] = true
+    gitlab_rails['redis_sentinels_tls_ca_cert_file'] = '/etc/bp/ca.crt'
+    gitlab_rails['gitlab_email_enabled'] = false
+    ");
+}
+
+#[test]
+fn readiness_is_what_every_part_says() {
+    use crate::stacks::gitlab::readiness;
+    let mut said = String::new();
+    for (what, printed) in [
+        ("ready", r#"{"status":"ok","master_check":[{"status":"ok"}],"db_check":[{"status":"ok"}],"cache_check":[{"status":"ok"}]}"#),
+        ("no database", r#"{"status":"failed","master_check":[{"status":"ok"}],"db_check":[{"status":"failed","message":"unexpected Db check result: 0"}]}"#),
+        ("one store of two", r#"{"status":"failed","gitaly_check":[{"status":"ok"},{"status":"failed"}]}"#),
+        ("not all was asked", r#"{"status":"ok"}"#),
+        ("it starts", "<html>GitLab is not responding</html>"),
+        ("nothing listens", "curl: (7) Failed to connect to 127.0.0.1 port 80"),
+        ("nothing", ""),
+    ] {
+        said.push_str(&format!("{what}: {:?}\n", readiness(printed)));
+    }
+    insta::assert_snapshot!(said, @r#"
+    ready: True
+    no database: Not("db_check: unexpected Db check result: 0")
+    one store of two: Not("gitaly_check: failed")
+    not all was asked: Not("it does not say that it is ready: its first start makes the database, which takes up to 20 minutes")
+    it starts: Not("it does not say that it is ready (<html>GitLab is not responding</html>): its first start makes the database, which takes up to 20 minutes")
+    nothing listens: Not("it does not say that it is ready (curl: (7) Failed to connect to 127.0.0.1 port 80): its first start makes the database, which takes up to 20 minutes")
+    nothing: Not("it does not say that it is ready (no answer): its first start makes the database, which takes up to 20 minutes")
+    "#);
+}
+
+#[test]
+fn users_reach_its_page_and_its_ssh() {
+    let script = crate::stacks::gitlab::from_outside("git.lab.test", 2222, Some("Y2E="));
+    let curl = |code: &str| {
+        format!(
+            "case \"$*\" in *'--resolve git.lab.test:443:127.0.0.1 https://git.lab.test/users/sign_in') ;; *) exit 2;; esac
+while [ \"$1\" != --cacert ]; do shift; done; [ \"$(cat \"$2\")\" = ca ] || exit 60; printf {code}"
+        )
+    };
+    let ssh = |line: &str| format!("printf '%s\\n' '{line}' >\"$HERE/ssh\"; [ \"$1 $2\" = '8 bash' ] || exit 1; shift; s=$(printf %s \"$3\" | sed \"s,/dev/tcp/127.0.0.1/2222,$HERE/ssh,\"); exec bash -c \"$s\"");
+    let mut said = String::new();
+    for (what, code, line) in [
+        ("reached", "200", "SSH-2.0-OpenSSH_9.2"),
+        ("no page", "502", "SSH-2.0-OpenSSH_9.2"),
+        ("no SSH", "200", "220 mail.lab.test"),
+    ] {
+        let programs = Programs::new(&[("curl", &curl(code)), ("timeout", &ssh(line))]);
+        said.push_str(&format!("{what}: {}\n", programs.run(&script)));
+    }
+    insta::assert_snapshot!(said, @"
+    reached: 0
+    no page: 1 the sign-in page answers 502, not 200
+    no SSH: 1 SSH does not answer on port 2222
+    ");
+}
+
+#[test]
+fn the_runner_waits_until_gitlab_knows_its_token() {
+    let gitlab = "gitlab";
+    let compose = deployed(&bench("", &stacks(gitlab)), "gitlab");
+    let script = compose.files.iter().map(|(_, text)| String::from_utf8_lossy(text));
+    let script = script.into_iter().find(|t| t.starts_with("#!/bin/sh")).expect("the script");
+    let script = script
+        .replace("/etc/gitlab-runner", "\"$HERE\"/etc")
+        .replace("/run/secrets", "\"$HERE\"/secrets")
+        .replace("sleep 5", "echo asleep >>\"$HERE/log\"")
+        .replace("/usr/bin/dumb-init", "/nowhere");
+    let runner = "echo \"$*\" >>\"$HERE/log\"
+case $1 in
+verify) grep -q '^  token = \"glrt-t1_T0ken\"$' \"$HERE/etc/config.toml\" && [ \"$(grep -c asleep \"$HERE/log\")\" = 2 ];;
+run) [ \"$(stat -c %a \"$HERE/etc/config.toml\")\" = 600 ] && echo it runs;;
+esac";
+    let programs = Programs::new(&[("gitlab-runner", runner)]);
+    let ran = programs.run(&format!(
+        "mkdir \"$HERE/secrets\"; printf T0ken >\"$HERE/secrets/gitlab_runner_token\"\n{script}"
+    ));
+    assert_eq!(ran, "0 it runs");
+    insta::assert_snapshot!(programs.log(), @"
+    verify
+    asleep
+    verify
+    asleep
+    verify
+    run --user=gitlab-runner --working-directory=/home/gitlab-runner
+    ");
 }

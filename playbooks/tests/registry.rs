@@ -100,7 +100,7 @@ fn on_one_node_and_on_the_shared_volume() {
               "traefik.http.routers.registry.entrypoints": "websecure",
               "traefik.http.routers.registry.tls": "true",
               "traefik.http.services.registry.loadbalancer.server.port": "5000",
-              "bp.spec": "89dd86e80e87",
+              "bp.spec": "781359e0d1fd",
               "bp.lab": "lab"
             },
             "resources": {
@@ -133,7 +133,10 @@ fn on_one_node_and_on_the_shared_volume() {
       "configs": {
         "registry": {
           "file": "./file-0",
-          "name": "registry_registry_aea0394b9c6d"
+          "name": "registry_registry_aea0394b9c6d",
+          "labels": {
+            "bp.lab": "lab"
+          }
         }
       },
       "secrets": {
@@ -155,7 +158,7 @@ fn on_one_node_and_on_the_shared_volume() {
     let (pinned, shared) = (&pinned["services"]["registry"], &shared["services"]["registry"]);
     insta::assert_snapshot!(difference(pinned, shared), @r#"
     "source": "/srv/data/registry",
-    "bp.spec": "d9161396d550",
+    "bp.spec": "432758168c2a",
     "order": "start-first",
     "order": "start-first"
     "#);
@@ -181,4 +184,113 @@ fn its_own_configuration_is_what_it_reads() {
     assert_eq!(config["storage"]["delete"]["enabled"], true);
     assert_eq!(config["http"]["secret"], Value::Null, "it comes from memory");
     assert_eq!(config["storage"]["cache"], Value::Null);
+}
+
+/// Programs that stand in for those of a node, each a script of shell, in a folder of their own.
+pub struct Programs(tempfile::TempDir);
+
+impl Programs {
+    pub fn new(programs: &[(&str, &str)]) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        for (name, text) in programs {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("written");
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).expect("executable");
+        }
+        Self(dir)
+    }
+
+    /// Runs a script as a node's shell does: its exit status and the last line that it said.
+    pub fn run(&self, script: &str) -> String {
+        let mut shell = std::process::Command::new("sh");
+        let path = format!("{}:{}", self.0.path().display(), env!("PATH"));
+        let out = shell.args(["-c", script]).env("PATH", path).env("HERE", self.0.path());
+        let out = out.output().expect("sh runs");
+        let text = String::from_utf8_lossy(&out.stdout).into_owned()
+            + &String::from_utf8_lossy(&out.stderr);
+        let said = text.trim_end().lines().last().unwrap_or_default().to_owned();
+        format!("{} {said}", out.status.code().unwrap_or(-1)).trim_end().to_owned()
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.0.path().join("log")).unwrap_or_default()
+    }
+}
+
+/// A docker that has one container, which holds the password.
+const DOCKER: &str = "case \"$*\" in
+'ps -q --filter label=com.docker.swarm.service.name=registry_registry') echo c0ffee;;
+'exec c0ffee cat /run/secrets/registry_password') printf hunter2;;
+*) echo \"docker does not know $*\" >&2; exit 1;;
+esac";
+
+/// A curl that answers as a registry does: it knows one login, and reads it from its input alone.
+fn curl(anonymous: &str, known: &str, manifest: &str) -> String {
+    format!(
+        "echo \"$*\" >>\"$HERE/log\"
+case \"$*\" in *--cacert' '/etc/docker/certs.d/registry.lab.internal/ca.crt*) ;; *) exit 60;; esac
+case \"$*\" in *-K' '-*) [ \"$(cat)\" = 'user = \"bp:hunter2\"' ] || {{ printf 401; exit; }};; *) printf {anonymous}; exit;; esac
+case \"$*\" in *' https://registry.lab.internal/v2/') printf {known};; *-I*' https://registry.lab.internal/v2/bp/pause/manifests/1') printf {manifest};; *) exit 3;; esac"
+    )
+}
+
+#[test]
+fn the_question_refuses_who_needs_no_login() {
+    let bench = bench("", STACKS);
+    let script =
+        crate::stacks::registry::question(&bench.lab, "registry_registry", "registry.lab.internal");
+    let mut said = String::new();
+    for (what, answers) in [
+        ("as it should be", ["401", "200", "200"]),
+        ("empty", ["401", "200", "404"]),
+        ("open to all", ["200", "200", "200"]),
+        ("another password", ["401", "401", "200"]),
+        ("no router yet", ["404", "404", "404"]),
+        ("broken", ["401", "200", "503"]),
+    ] {
+        let [anonymous, known, manifest] = answers;
+        let curl = curl(anonymous, known, manifest);
+        let programs = Programs::new(&[("docker", DOCKER), ("curl", &curl)]);
+        said.push_str(&format!("{what}: {}\n", programs.run(&script)));
+        assert!(!programs.log().contains("hunter2"), "{}", programs.log());
+    }
+    let none = Programs::new(&[("docker", "exit 0"), ("curl", "exit 1")]);
+    said.push_str(&format!("no task: {}\n", none.run(&script)));
+    let away = Programs::new(&[
+        ("docker", DOCKER),
+        ("curl", "echo 'curl: (6) Could not resolve host' >&2; exit 6"),
+    ]);
+    said.push_str(&format!("no name: {}\n", away.run(&script)));
+    insta::assert_snapshot!(said, @"
+    as it should be: 0
+    empty: 44 no image was pushed yet
+    open to all: 1 without the login it answers 200, not 401
+    another password: 1 with the login it answers 401, not 200
+    no router yet: 1 without the login it answers 404, not 401
+    broken: 1 it answers 503 for an image
+    no task: 1 its task does not run
+    no name: 1 curl: (6) Could not resolve host
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn engines_trust_the_authority_once_it_is_there() {
+    let bench = bench("", STACKS).with_swarm().await;
+    let step = bench.steps().into_iter().find(|s| s.name == "registry trusted").expect("a step");
+    let crate::CheckBy::ShellOf(script) = &step.check else { panic!("a shell check") };
+    let (cx, _events) = bench.cx();
+    let before = script(cx).await.expect_err("there is no authority");
+    assert_eq!(before.reason(), "the authority of the lab is not made yet");
+    bench.site.lock().swarm().configs.push(serde_json::json!({
+        "ID": "c1", "CreatedAt": "2026-01-01T00:00:00Z",
+        "Spec": { "Name": "lab_ca_1", "Data": "Y2VydGlmaWNhdGUK",
+            "Labels": { "bp.lab": "lab", "bp.config": "ca" } }
+    }));
+    let (cx, _events) = bench.cx();
+    let script = script(cx).await.expect("a script");
+    let text = "i=$(cat; printf x); [ \"$1 $2 $3\" = '-s - /etc/docker/certs.d/registry.lab.internal/ca.crt' ] && [ \"$i\" = \"$(printf 'certificate\\nx')\" ]";
+    assert_eq!(Programs::new(&[("cmp", text)]).run(&script), "0");
+    let other = Programs::new(&[("cmp", "cat >/dev/null; exit 1")]);
+    assert_eq!(other.run(&script), "1 the engine does not trust the authority of the lab");
 }
