@@ -4,7 +4,7 @@
 use crate::docker::SwarmView;
 use crate::shipped::{self, Shipped};
 use crate::step::Failure;
-use crate::{images, secrets};
+use crate::{images, schema, secrets};
 use blueprints::{Host, Lab, Role, Stack, StackKind};
 use handlebars::Handlebars;
 use serde_json::{Map, Value, json};
@@ -29,6 +29,8 @@ pub struct Compose {
     pub offline: bool,
     /// Secrets and configs that are made outside of the file, by the names that it knows them by.
     pub outside: Vec<Outside>,
+    /// What a swarm ignores of it, one sentence each.
+    pub remarks: Vec<String>,
 }
 
 /// A secret or a config that is made outside of a compose file.
@@ -184,7 +186,10 @@ fn render(lab: &Lab, stack: &Stack, beside: &Path) -> Result<Compose, Failure> {
         }
         (_, None) => return Err(Failure::new(format!("bp ships no stack {}", stack.name))),
     };
-    let wrong = |what: String| Failure::new(format!("{file}: {what}"));
+    let wrong = |what: String| {
+        let lines: Vec<String> = what.lines().map(|line| format!("{file}: {line}")).collect();
+        Failure::new(lines.join("\n"))
+    };
     let mut document: serde_yaml::Value =
         serde_yaml::from_str(&text).map_err(|e| wrong(e.to_string()))?;
     document.apply_merge().map_err(|e| wrong(e.to_string()))?;
@@ -214,8 +219,14 @@ fn complete(
     shipped: Option<&Shipped>,
 ) -> Result<Compose, String> {
     refuse_interpolation(&Value::Object(document.clone()), "")?;
-    document.entry("version").or_insert(json!("3.8"));
     document.remove("name");
+    without_nothing(&mut document);
+    let said = schema::check(&document);
+    if let Some(refused) = said.refused() {
+        return Err(refused);
+    }
+    document.insert("version".to_owned(), json!(said.version));
+    let remarks = said.remarks.into_iter().map(|r| format!("stack {name}: {r}")).collect();
     let (mut files, mut outside) = (Vec::new(), Vec::new());
     for kind in ["configs", "secrets"] {
         if let Some(Value::Object(entries)) = document.get_mut(kind) {
@@ -249,10 +260,6 @@ fn complete(
             image.ok_or_else(|| format!("services.{key} has no image, which a swarm needs"))?;
         service.insert("image".to_owned(), json!(image));
         beside_the_file(service).map_err(|why| format!("services.{key}{why}"))?;
-        octal_modes(service);
-        if service.get("deploy").is_some_and(Value::is_null) {
-            service.remove("deploy");
-        }
         let definition = serde_json::to_string(service).map_err(|e| e.to_string())?;
         let around = around_one(&around, service);
         let around = serde_json::to_string(&around).map_err(|e| e.to_string())?;
@@ -274,7 +281,21 @@ fn complete(
         deploy.insert("labels".to_owned(), Value::Object(labels));
     }
     let text = serde_json::to_string_pretty(&document).map_err(|e| e.to_string())?;
-    Ok(Compose { name: name.to_owned(), text, files, services: wanted, offline: false, outside })
+    let name = name.to_owned();
+    Ok(Compose { name, text, files, services: wanted, offline: false, outside, remarks })
+}
+
+/// A key whose content is commented out is none, to its author; docker asks for a map. And file
+/// modes become numbers.
+fn without_nothing(document: &mut Map<String, Value>) {
+    document.retain(|_, section| !section.is_null());
+    let services = document.get_mut("services").and_then(Value::as_object_mut);
+    for service in services.into_iter().flat_map(|s| s.values_mut()) {
+        if let Value::Object(service) = service {
+            service.retain(|_, value| !value.is_null());
+            octal_modes(service);
+        }
+    }
 }
 
 /// What stands around the services, without the configs and secrets that only others use: a change

@@ -44,6 +44,8 @@ mod networks;
 mod plan;
 pub mod run;
 mod runbook;
+mod schema;
+mod secrets;
 pub mod secrets;
 mod shipped;
 mod stacks;

@@ -25,7 +25,8 @@ pub struct Plan {
 /// When a playbook, a compose file or an image archive is wrong.
 pub fn plan(lab: &Lab, beside: &Path, world: &Arc<dyn World>) -> Result<Plan, Failure> {
     let stacked = compose::all(lab, beside)?;
-    let mut plan = Plan { steps: Vec::new(), remarks: Vec::new() };
+    let remarks = stacked.iter().flat_map(|stack| stack.remarks.clone()).collect();
+    let mut plan = Plan { steps: Vec::new(), remarks };
     for phase in &lab.phases {
         let (mut steps, remarks) = match phase {
             Phase::Machines => {

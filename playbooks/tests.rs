@@ -40,6 +40,7 @@ mod registry;
 mod rules;
 mod run;
 mod runbook;
+mod schema;
 mod sealed;
 mod secrets;
 mod shell;

@@ -197,10 +197,10 @@ fn what_is_wrong_is_said_with_its_place() {
     no YAML: /shop.yml: did not find expected node content at line 2 column 1, while parsing a flow node
     a list: /shop.yml: a compose file is a map
     no services: /shop.yml: it has no services
-    services are a list: /shop.yml: it has no services
-    a service is a word: /shop.yml: services.web is no map
+    services are a list: /shop.yml: services: expected a map, found a list
+    a service is a word: /shop.yml: services.web: expected a map, found a text
     no image: /shop.yml: services.web has no image, which a swarm needs
-    deploy is a word: /shop.yml: services.web.deploy is no map
+    deploy is a word: /shop.yml: services.web.deploy: expected a map, found a text
     a missing file: /shop.yml: configs.c: read `/nope.conf`: No such file or directory (os error 2)
     a key twice: /shop.yml: duplicate entry with key "services"
     "#);

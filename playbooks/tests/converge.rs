@@ -23,6 +23,7 @@ fn compose(replicas: Option<u64>, constraints: &[&str]) -> Compose {
         services: vec![wanted],
         offline: false,
         outside: Vec::new(),
+        remarks: Vec::new(),
     }
 }
 

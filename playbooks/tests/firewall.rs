@@ -32,7 +32,7 @@ services:
     image: edge:1
     ports:
       - { target: 443, published: 8443, mode: host }
-      - { target: 5000, published: '5000-5001', protocol: udp }
+      - '5000-5001:5000-5001/udp'
     deploy: { placement: { constraints: [node.labels.web == yes] } }
 ";
 
