@@ -81,6 +81,7 @@ const RULES: &[Rule] = &[
     check_stacks::ports,
     check_services::reserved,
     check_services::secrets,
+    check_services::mail,
 ];
 
 /// The rules that conclude from what is not there: silent while a part is unreadable.
@@ -103,6 +104,7 @@ const RULES_ON_THE_WHOLE: &[Rule] = &[
     check_services::hosts,
     check_services::registry_name,
     check_services::gitlab,
+    check_services::answered,
 ];
 
 /// Runs every rule.

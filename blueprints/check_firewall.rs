@@ -2,6 +2,7 @@
 
 use crate::check::Plan;
 use crate::check_hosts::written;
+use crate::check_stacks::publishers;
 use crate::context::Context;
 use crate::diagnostic::Problem;
 use crate::field::{Field, List, Spanned};
@@ -9,8 +10,7 @@ use crate::ground::{FirewallBackend, Port, Protocol};
 use crate::hosts::MAX_PORTS;
 use crate::lab::Role;
 use crate::units::Ports;
-use crate::wording::short;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// The ports that are opened on every host, as they are written.
 fn open<'p>(plan: &'p Plan<'_>) -> impl Iterator<Item = &'p Spanned<Ports>> {
@@ -98,16 +98,7 @@ pub(crate) fn ports_of_the_swarm(plan: &Plan<'_>, context: &mut Context<'_>) {
 
 /// What stacks publish is open already.
 pub(crate) fn ports_of_stacks(plan: &Plan<'_>, context: &mut Context<'_>) {
-    let mut published: HashMap<(u16, &str), String> = HashMap::new();
-    for stack in plan.stacks {
-        for service in stack.compose.iter().flat_map(|c| &c.services) {
-            for port in &service.ports {
-                published.entry((port.number, port.protocol.as_str())).or_insert_with(|| {
-                    format!("{}/{}", short(&stack.stack.name), short(&service.name))
-                });
-            }
-        }
-    }
+    let published = publishers(plan);
     let nodes = written(plan).filter(|host| host.host.role != Role::None);
     let on_nodes = nodes.flat_map(|host| host.file.ports.items().take(MAX_PORTS));
     for port in open(plan).chain(on_nodes) {
@@ -116,7 +107,7 @@ pub(crate) fn ports_of_stacks(plan: &Plan<'_>, context: &mut Context<'_>) {
         }
         let Port { first, last, protocol } = port.value.0;
         let owners: Option<Vec<&String>> =
-            (first..=last).map(|number| published.get(&(number, protocol.as_str()))).collect();
+            (first..=last).map(|n| published.get(&(n, protocol.as_str().to_owned()))).collect();
         let Some(owner) = owners.as_ref().and_then(|owners| owners.first()) else { continue };
         let message = format!("`{}` is open already: `{owner}` publishes it", port.value.0);
         context.problems.push(Problem::warning(port.at, message));

@@ -1,13 +1,14 @@
 //! Rules about the stacks that bp ships, and about secrets.
 
 use crate::check::Plan;
-use crate::context::Context;
+use crate::check_records::zone;
+use crate::context::{Context, lies_in};
 use crate::diagnostic::Problem;
 use crate::lab::HostProvider;
 use crate::services::StackKind;
 use crate::shipped::{self, AUTHORITY};
 use crate::versions::{self, numbers};
-use crate::wording::short;
+use crate::wording::{nearest, short};
 use std::collections::HashMap;
 
 /// No stack has the name of bp's own.
@@ -173,13 +174,7 @@ pub(crate) fn gitlab(plan: &Plan<'_>, context: &mut Context<'_>) {
 pub(crate) fn hosts(plan: &Plan<'_>, context: &mut Context<'_>) {
     let mut first: HashMap<&str, &str> = HashMap::new();
     for stack in plan.stacks {
-        let host = match &stack.stack.kind {
-            StackKind::Traefik(traefik) => traefik.host.as_deref(),
-            StackKind::Registry { host } | StackKind::Portainer { host } => Some(host.as_str()),
-            StackKind::Gitlab(gitlab) => Some(gitlab.host.as_str()),
-            _ => None,
-        };
-        let Some(host) = host else { continue };
+        let Some(host) = stack.stack.kind.host() else { continue };
         if let Some(other) = first.insert(host, &stack.stack.name) {
             let at = stack.file.and_then(|f| f.host.given()).map_or(stack.at, |h| h.at);
             let message =
@@ -187,4 +182,72 @@ pub(crate) fn hosts(plan: &Plan<'_>, context: &mut Context<'_>) {
             context.problems.push(Problem::error(at, message));
         }
     }
+}
+
+/// The password of the account that sends mail is somebody's, so it is given.
+pub(crate) fn mail(plan: &Plan<'_>, context: &mut Context<'_>) {
+    for stack in plan.stacks {
+        if !matches!(stack.stack.kind, StackKind::Gitlab(_)) {
+            continue;
+        }
+        let smtp = stack.file.and_then(|f| f.smtp.get());
+        let Some(name) = smtp.and_then(|smtp| smtp.password.given()) else { continue };
+        let given: Vec<&str> = plan.file.secrets.entries().map(|(n, _)| n.value.as_str()).collect();
+        if !shipped::is_secret(&name.value) || given.contains(&name.value.as_str()) {
+            continue;
+        }
+        let shown = short(&name.value);
+        let message = format!("the mail server's password `{shown}` is not among the `secrets`");
+        let mut problem = Problem::error(name.at, message);
+        match nearest(&name.value, &given) {
+            Some(meant) => problem.label = Some(format!("did you mean `{meant}`?")),
+            None => {
+                let variable = shown.to_ascii_uppercase().replace(['-', '.'], "_");
+                let help = format!(
+                    "the server does not know one that bp makes: `secrets: {{ {shown}: {{ env: {variable} }} }}`"
+                );
+                problem.help = Some(help);
+            }
+        }
+        context.problems.push(problem);
+    }
+}
+
+/// Somebody answers for the names under which stacks are reached, where they lie in the lab's domain.
+pub(crate) fn answered(plan: &Plan<'_>, context: &mut Context<'_>) {
+    let zone = zone(plan);
+    let is_there = |name: &str| {
+        let record = plan.lab.dns.records.iter().any(|r| match r.name.strip_prefix('*') {
+            Some(rest) => name.ends_with(rest),
+            None => r.name == name,
+        });
+        let host = name.strip_suffix(&plan.lab.domain).and_then(|n| n.strip_suffix('.'));
+        record || plan.lab.hosts.iter().any(|h| host == Some(h.name.as_str()))
+    };
+    let traefik = plan.stacks.iter().find_map(|s| match &s.stack.kind {
+        StackKind::Traefik(traefik) => traefik.host.as_deref(),
+        _ => None,
+    });
+    for stack in plan.stacks {
+        let Some(host) = stack.stack.kind.host() else { continue };
+        if !lies_in(host, zone) || host == zone || is_there(host) {
+            continue;
+        }
+        let managers: Vec<&str> = plan.lab.managers().map(|h| h.name.as_str()).collect();
+        let data = match traefik.filter(|t| *t != host && lies_in(t, zone)) {
+            Some(traefik) => format!("cname: {}", first_labels(traefik, zone)),
+            None => format!("a: [{}]", managers.join(", ")),
+        };
+        let name = first_labels(host, zone);
+        let name = if name.contains('.') { host } else { name };
+        let at = stack.file.and_then(|f| f.host.given()).map_or(stack.at, |h| h.at);
+        let message = format!("nobody answers for `{host}`, the name of `{}`", stack.stack.name);
+        let help = format!("`dns: {{ records: {{ {name}: {{ {data} }} }} }}`");
+        context.problems.push(Problem::warning(at, message).help(help));
+    }
+}
+
+/// A name without the zone that it lies in.
+fn first_labels<'n>(name: &'n str, zone: &str) -> &'n str {
+    name.strip_suffix(zone).and_then(|n| n.strip_suffix('.')).unwrap_or(name)
 }

@@ -92,7 +92,7 @@ pub(crate) fn deployed(plan: &Plan<'_>, context: &mut Context<'_>) {
 
 /// A health check asks from networks and counts services that there are.
 pub(crate) fn health(plan: &Plan<'_>, context: &mut Context<'_>) {
-    let networks: Vec<&str> = plan.lab.swarm.networks.iter().map(|n| n.name.as_str()).collect();
+    let networks = known_networks(plan);
     for stack in plan.stacks {
         let Some(file) = stack.file else { continue };
         for check in file.health.items() {
@@ -122,13 +122,24 @@ pub(crate) fn images(plan: &Plan<'_>, context: &mut Context<'_>) {
     }
 }
 
+/// The overlay networks that are declared, and those that bp's own stacks bring.
+fn known_networks<'p>(plan: &'p Plan<'_>) -> Vec<&'p str> {
+    let mut known: Vec<&str> = plan.lab.swarm.networks.iter().map(|n| n.name.as_str()).collect();
+    for name in plan.lab.stacks.iter().flat_map(|s| s.kind.networks()) {
+        if !known.contains(name) {
+            known.push(name);
+        }
+    }
+    known
+}
+
 /// The networks that a compose file takes from outside are declared.
 pub(crate) fn networks(plan: &Plan<'_>, context: &mut Context<'_>) {
-    let declared: Vec<&str> = plan.lab.swarm.networks.iter().map(|n| n.name.as_str()).collect();
+    let known = known_networks(plan);
     for stack in plan.stacks {
         for network in stack.compose.iter().flat_map(|c| &c.external_networks) {
             let own = ["host", "bridge", "none", "ingress"].contains(&network.as_str());
-            if own || network.contains('$') || declared.contains(&network.as_str()) {
+            if own || network.contains('$') || known.contains(&network.as_str()) {
                 continue;
             }
             let name = short(network);
@@ -214,34 +225,73 @@ fn place<'c>(
     }
 }
 
-/// No port is published twice, or taken by the swarm, by GlusterFS or by ssh.
-pub(crate) fn ports(plan: &Plan<'_>, context: &mut Context<'_>) {
-    let mut first: HashMap<(u16, String), (String, bool)> = HashMap::new();
+/// A port that a stack publishes, who does it, and where that is written.
+struct Published {
+    user: String,
+    port: Port,
+    at: Span,
+    /// Whether the stack is bp's own.
+    own: bool,
+}
+
+/// The ports of all stacks, those that bp ships first: what they publish is not for others to say.
+fn published(plan: &Plan<'_>) -> Vec<Published> {
+    let mut all = Vec::new();
+    for stack in plan.stacks {
+        let at = stack.file.and_then(|f| f.ssh_port.given()).map_or(stack.at, |p| p.at);
+        for (number, host_mode) in stack.stack.kind.ports() {
+            let port = Port { number, protocol: "tcp".to_owned(), host_mode };
+            all.push(Published { user: stack.stack.name.clone(), port, at, own: true });
+        }
+    }
     for stack in plan.stacks {
         for service in stack.compose.iter().flat_map(|c| &c.services) {
             let user = format!("{}/{}", short(&stack.stack.name), short(&service.name));
-            for port in &service.ports {
-                if let Some(owner) = owner(port, plan) {
-                    let message = format!(
-                        "`{user}` publishes {}/{}, the port of {owner}",
-                        port.number, port.protocol
-                    );
-                    context.error(stack.file_at, message);
-                }
-                let key = (port.number, port.protocol.clone());
-                let Some((other, host_mode)) = first.insert(key, (user.clone(), port.host_mode))
-                else {
-                    continue;
-                };
-                // In host mode the two may be placed on different nodes.
-                if !(host_mode && port.host_mode) {
-                    let port = format!("{}/{}", port.number, port.protocol);
-                    let message = format!("`{user}` publishes {port}, as `{other}` does");
-                    context.error(stack.file_at, message);
-                }
-            }
+            let at = stack.file_at;
+            let of =
+                |port: &Port| Published { user: user.clone(), port: port.clone(), at, own: false };
+            all.extend(service.ports.iter().map(of));
         }
     }
+    all
+}
+
+/// No port is published twice, or taken by the swarm, by GlusterFS or by ssh.
+pub(crate) fn ports(plan: &Plan<'_>, context: &mut Context<'_>) {
+    let mut first: HashMap<(u16, String), (String, bool, bool)> = HashMap::new();
+    for Published { user, port, at, own } in published(plan) {
+        let shown = format!("{}/{}", port.number, port.protocol);
+        if let Some(owner) = owner(&port, plan) {
+            context.error(at, format!("`{user}` publishes {shown}, the port of {owner}"));
+        }
+        let key = (port.number, port.protocol);
+        let Some((other, host_mode, of_bp)) =
+            first.insert(key, (user.clone(), port.host_mode, own))
+        else {
+            continue;
+        };
+        // In host mode the two may be placed on different nodes.
+        if host_mode && port.host_mode {
+            continue;
+        }
+        let message = format!("`{user}` publishes {shown}, as `{other}` does");
+        let mut problem = Problem::error(at, message);
+        if !own && of_bp && other == "traefik" {
+            let help =
+                "Traefik leads to a service with `traefik.enable=true` among its `deploy.labels`";
+            problem = problem.help(help);
+        }
+        context.problems.push(problem);
+    }
+}
+
+/// Who publishes each port.
+pub(crate) fn publishers(plan: &Plan<'_>) -> HashMap<(u16, String), String> {
+    let mut all = HashMap::new();
+    for Published { user, port, .. } in published(plan) {
+        all.entry((port.number, port.protocol)).or_insert(user);
+    }
+    all
 }
 
 /// Who has a port of the nodes already.

@@ -74,6 +74,30 @@ impl StackKind {
         !matches!(self, Self::Authority | Self::File(_))
     }
 
+    /// The TCP ports that its template publishes, and whether only on the hosts of its tasks; the
+    /// user's own file says by itself what it publishes.
+    pub fn ports(&self) -> Vec<(u16, bool)> {
+        match self {
+            // An ACME server's question comes to any node, and one instance answers it.
+            Self::Traefik(traefik) => {
+                let on_its_hosts = !matches!(traefik.tls, Tls::Acme { .. });
+                vec![(80, on_its_hosts), (443, on_its_hosts)]
+            }
+            Self::Gitlab(gitlab) => vec![(gitlab.ssh_port, false)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The name under which it is reached, through Traefik.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Traefik(traefik) => traefik.host.as_deref(),
+            Self::Registry { host } | Self::Portainer { host } => Some(host),
+            Self::Gitlab(gitlab) => Some(&gitlab.host),
+            _ => None,
+        }
+    }
+
     /// The overlay networks that its template uses; made where nobody declares them.
     pub fn networks(&self) -> &'static [&'static str] {
         match self {

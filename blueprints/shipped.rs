@@ -1,6 +1,7 @@
 //! The stacks that bp ships: their settings, their members, what they need.
 
-use crate::context::{Context, is_domain};
+use crate::context::{Context, is_address, is_domain};
+use crate::diagnostic::Problem;
 use crate::field::{Field, Spanned};
 use crate::file_stacks::{self as file, StackBody};
 use crate::lab::{Availability, Host, Role};
@@ -183,7 +184,8 @@ fn tls(file: &StackBody, context: &mut Context<'_>) -> Tls {
             Tls::Files { cert: cert.unwrap_or_default(), key: key.unwrap_or_default() }
         }
         _ => {
-            context.error(*at, "expected one of `acme`, `files`");
+            let help = "`tls: internal`, `tls: { acme: { email: ops@example.com } }` or `tls: { files: { cert: ..., key: ... } }`";
+            context.error_help(*at, "expected one of `acme`, `files`", help);
             Tls::Internal
         }
     }
@@ -199,6 +201,13 @@ fn smtp(file: &StackBody, context: &mut Context<'_>) -> Option<Smtp> {
         if field.is_absent() {
             context.missing(smtp.at, name, "`smtp`", example);
         }
+    }
+    context.shape(&smtp.value.address, is_address, "the name or the address of a mail server");
+    let user = |t: &str| !t.is_empty() && t.len() <= 254 && !t.contains(char::is_control);
+    context.shape(&smtp.value.user, user, "the user of a mail account");
+    context.shape(&smtp.value.password, is_secret, "the name of a secret, such as `smtp_password`");
+    if let Some(port) = smtp.value.port.given().filter(|port| port.value == 0) {
+        context.error(port.at, "expected a port from 1 to 65535, found `0`");
     }
     let text = |field: &Field<String>| field.get().cloned().unwrap_or_default();
     Some(Smtp {
@@ -221,6 +230,7 @@ fn runner(file: &StackBody, context: &mut Context<'_>) -> Option<String> {
                     "image: gitlab/gitlab-runner:alpine-v18.11.4",
                 );
             }
+            context.shape(&runner.image, is_image, IMAGE);
             Some(runner.image.get().cloned().unwrap_or_default())
         }
         _ => {
@@ -264,8 +274,8 @@ pub(crate) fn version(
     (own.unwrap_or_else(|| found.image.to_owned()), found.version.to_owned())
 }
 
-/// Which settings belong to which stacks. `file` stands for the user's own.
-const SETTINGS: &[(&str, &[&str])] = &[
+/// Which settings belong to which stacks; `file` and what every stack has are not among them.
+pub(crate) const SETTINGS: &[(&str, &[&str])] = &[
     ("version", NAMES),
     ("image", NAMES),
     ("members", &["etcd", "stolon", "redis"]),
@@ -303,16 +313,23 @@ pub(crate) fn belongs(file: &StackBody, stack: Option<&str>, context: &mut Conte
         {
             let owners: Vec<String> = owners.iter().map(|o| format!("`{o}`")).collect();
             let message = format!("`{name}` belongs to the {} that bp ships", one_of(&owners));
-            context.error(at, message);
+            let mut problem = Problem::error(at, message);
+            if stack.is_none() {
+                problem = problem.help("a stack of one's own says it in its compose file");
+            }
+            context.problems.push(problem);
         }
     }
     context.shape(&file.host, is_domain, "a DNS name such as `gitlab.lab.test`");
-    context.shape(&file.image, is_image, "an image with its tag, such as `redis:8.0.2`");
+    context.shape(&file.image, is_image, IMAGE);
     if file.ssh_port.get() == Some(&0) {
         let at = at(&file.ssh_port).unwrap_or_default();
         context.error(at, "expected a port from 1 to 65535, found `0`");
     }
 }
+
+/// What is said of a text that is not [`is_image`].
+const IMAGE: &str = "an image with its tag, such as `redis:8.0.2`";
 
 fn is_image(text: &str) -> bool {
     let right = |c: u8| c.is_ascii_alphanumeric() || b"._-/:@".contains(&c);

@@ -43,9 +43,14 @@ impl serde::de::Error for Error {
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expected.to_string();
         let mut error = Self::new(format!("expected {}, found {}", plain(&expected), name(&found)));
-        if matches!(found, Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Bool(_))
-            && expected == "a string"
-        {
+        let plain_value = matches!(
+            found,
+            Unexpected::Unsigned(_)
+                | Unexpected::Signed(_)
+                | Unexpected::Float(_)
+                | Unexpected::Bool(_)
+        );
+        if plain_value && expected == "a string" {
             error.help = Some("put it in quotes".to_owned());
         }
         error
