@@ -168,3 +168,5 @@ fn resolve(file: &file::Blueprint, whole: bool, context: &mut Context<'_>) -> La
 mod tests;
 #[cfg(test)]
 mod tests_ground;
+#[cfg(test)]
+mod tests_services;
