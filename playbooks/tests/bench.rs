@@ -28,7 +28,7 @@ engine: { source: distro }
 ";
 
 /// The blueprint's folder as it is.
-struct Disk;
+pub struct Disk;
 
 impl Outside for Disk {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {

@@ -524,11 +524,33 @@ fn whatever_stands_there_is_answered() {
         .map(|text| Value::Object(document(text)))
         .collect();
     let pieces = [
-        json!(null), json!(true), json!(-1), json!(1.5), json!(1e300), json!(u64::MAX), json!(""),
-        json!(":"), json!("::"), json!("-"), json!("/"), json!("é-µ"), json!("\u{0}"), json!("[::]:"),
-        json!("1-"), json!("0.0.0.0:1-2:3-4/udp"), json!("'"), json!("\\"), json!([]), json!([[]]),
-        json!([null, {}]), json!({}), json!({ "": null }), json!({ "external": true, "name": {} }),
-        json!({ "type": "bind" }), json!({ "mode": "global" }), json!("9".repeat(400)),
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1.5),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(""),
+        json!(":"),
+        json!("::"),
+        json!("-"),
+        json!("/"),
+        json!("é-µ"),
+        json!("\u{0}"),
+        json!("[::]:"),
+        json!("1-"),
+        json!("0.0.0.0:1-2:3-4/udp"),
+        json!("'"),
+        json!("\\"),
+        json!([]),
+        json!([[]]),
+        json!([null, {}]),
+        json!({}),
+        json!({ "": null }),
+        json!({ "external": true, "name": {} }),
+        json!({ "type": "bind" }),
+        json!({ "mode": "global" }),
+        json!("9".repeat(400)),
     ];
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = move |below: usize| {
@@ -569,7 +591,8 @@ fn damage(file: &mut Value, pieces: &[Value], random: &mut impl FnMut(usize) -> 
     let piece = pieces[random(pieces.len())].clone();
     match at {
         Value::Object(map) if random(2) == 0 => {
-            let keys = ["x-", "type", "deploy", "ports", "external", "", "driver", "mode", "source"];
+            let keys =
+                ["x-", "type", "deploy", "ports", "external", "", "driver", "mode", "source"];
             map.insert(keys[random(keys.len())].to_owned(), piece);
         }
         Value::Array(items) if random(2) == 0 => items.push(piece),
