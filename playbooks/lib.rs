@@ -45,7 +45,6 @@ mod plan;
 pub mod run;
 mod runbook;
 mod schema;
-mod secrets;
 pub mod secrets;
 mod shipped;
 mod stacks;
