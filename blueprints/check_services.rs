@@ -137,10 +137,12 @@ pub(crate) fn registry_name(plan: &Plan<'_>, context: &mut Context<'_>) {
 /// The least memory that GitLab starts with.
 const GITLAB_MEMORY: u64 = 4 << 30;
 
-/// GitLab fits on a node, its Redis speaks what it does, and its mail server knows its password.
+/// GitLab fits on a node, and its Redis speaks what it does.
 pub(crate) fn gitlab(plan: &Plan<'_>, context: &mut Context<'_>) {
     for stack in plan.stacks {
-        let StackKind::Gitlab(gitlab) = &stack.stack.kind else { continue };
+        if !matches!(stack.stack.kind, StackKind::Gitlab(_)) {
+            continue;
+        }
         let made = plan.lab.nodes().filter(|h| h.provider == HostProvider::Libvirt);
         let known = plan.lab.nodes().all(|h| h.provider == HostProvider::Libvirt);
         let most = made.map(|h| h.machine.memory).max().unwrap_or(u64::MAX);
@@ -155,16 +157,6 @@ pub(crate) fn gitlab(plan: &Plan<'_>, context: &mut Context<'_>) {
         if !plan.lab.redis_tls() {
             let message = "GitLab 17 speaks no TLS to Sentinels: Redis answers without it";
             let help = "GitLab 18 does, and needs PostgreSQL 16 or newer";
-            context.problems.push(Problem::warning(stack.at, message).help(help));
-        }
-        if let Some(smtp) = &gitlab.smtp
-            && !plan.lab.secrets.contains_key(&smtp.password)
-        {
-            let name = short(&smtp.password);
-            let message = format!(
-                "nothing gives the secret `{name}`: the mail server does not know a generated one"
-            );
-            let help = format!("`secrets: {{ {name}: {{ env: SMTP_PASSWORD }} }}`");
             context.problems.push(Problem::warning(stack.at, message).help(help));
         }
     }
@@ -229,6 +221,10 @@ pub(crate) fn answered(plan: &Plan<'_>, context: &mut Context<'_>) {
         _ => None,
     });
     for stack in plan.stacks {
+        // What nodes ask themselves is looked at apart.
+        if matches!(stack.stack.kind, StackKind::Registry { .. }) {
+            continue;
+        }
         let Some(host) = stack.stack.kind.host() else { continue };
         if !lies_in(host, zone) || host == zone || is_there(host) {
             continue;

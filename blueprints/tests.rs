@@ -487,6 +487,13 @@ fn services_that_do_not_fit_are_warned_of() {
     }
     insta::assert_snapshot!(said, @"
     --- a registry that nobody finds
+    lab.yml:5:10: warning: nobody answers for `traefik.lab.internal`, the name of `traefik`
+      |
+    5 | stacks: [traefik, registry]
+      |          ^^^^^^^
+      |
+      = help: `dns: { records: { traefik: { a: [a] } } }`
+
     lab.yml:5:19: warning: nodes ask `registry.lab.internal` for images, and no record of the lab has this name
       |
     5 | stacks: [traefik, registry]
@@ -494,8 +501,21 @@ fn services_that_do_not_fit_are_warned_of() {
       |
       = help: `dns: { records: { registry.lab.internal: { a: [a] } } }`
     --- a record of it
+    lab.yml:6:10: warning: nobody answers for `traefik.lab.internal`, the name of `traefik`
+      |
+    6 | stacks: [traefik, registry]
+      |          ^^^^^^^
+      |
+      = help: `dns: { records: { traefik: { a: [a] } } }`
     --- a wildcard
     --- GitLab 17 with mail
+    lab.yml:5:101: warning: nobody answers for `traefik.lab.internal`, the name of `traefik`
+      |
+    5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
+      |                                                                                                     ^^^^^^^
+      |
+      = help: `dns: { records: { traefik: { a: [a] } } }`
+
     lab.yml:5:112: warning: GitLab 17 speaks no TLS to Sentinels: Redis answers without it
       |
     5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
@@ -510,18 +530,39 @@ fn services_that_do_not_fit_are_warned_of() {
       |
       = help: `machine: { memory: 8GiB }` of a node, or of all
 
-    lab.yml:5:112: warning: nothing gives the secret `mail`: the mail server does not know a generated one
+    lab.yml:5:112: warning: nobody answers for `gitlab.lab.internal`, the name of `gitlab`
       |
     5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
       |                                                                                                                ^^^^^^
       |
-      = help: `secrets: { mail: { env: SMTP_PASSWORD } }`
+      = help: `dns: { records: { gitlab: { cname: traefik } } }`
+
+    lab.yml:5:175: error: the mail server's password `mail` is not among the `secrets`
+      |
+    5 | ...gitlab: { smtp: { address: mail.lab.test, user: git, password: mail } } }]
+      |                                                                   ^^^^
+      |
+      = help: the server does not know one that bp makes: `secrets: { mail: { env: MAIL } }`
     --- GitLab 18 on a large node
+    lab.yml:6:130: warning: nobody answers for `traefik.lab.internal`, the name of `traefik`
+      |
+    6 | ... gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { version: '18' } }]
+      |                                                                 ^^^^^^^
+      |
+      = help: `dns: { records: { traefik: { a: [a] } } }`
+
     lab.yml:6:141: error: `gitlab` needs the extension `amcheck` in its database
       |
     6 | ... extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { version: '18' } }]
       |                                                                  ^^^^^^
       |
       = help: `- stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist, amcheck] } } }`
+
+    lab.yml:6:141: warning: nobody answers for `gitlab.lab.internal`, the name of `gitlab`
+      |
+    6 | ... extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { version: '18' } }]
+      |                                                                  ^^^^^^
+      |
+      = help: `dns: { records: { gitlab: { cname: traefik } } }`
     ");
 }

@@ -11,7 +11,8 @@ fn stacks(gitlab: &str) -> String {
 #[test]
 fn with_a_runner_and_mail() {
     let gitlab = "{ gitlab: { host: git.lab.test, ssh_port: 2222, smtp: { address: mail.lab.test, user: git@lab.test, password: mail } } }";
-    let compose = deployed(&bench(VOLUME, &stacks(gitlab)), "gitlab");
+    let more = format!("{VOLUME}secrets: {{ mail: {{ command: cat mail }} }}\n");
+    let compose = deployed(&bench(&more, &stacks(gitlab)), "gitlab");
     document(&compose);
     insta::assert_snapshot!(compose.text, @r#"
     {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Stacks without a template yet. This list is to be empty.
-const STUBS: &[&str] = &["gitlab"];
+const STUBS: &[&str] = &[];
 
 /// A lab with all of them; three and five members have a volume to share.
 fn bench(members: usize) -> Bench {
