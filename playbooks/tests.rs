@@ -42,6 +42,7 @@ mod run;
 mod runbook;
 mod schema;
 mod sealed;
+mod sealing;
 mod secrets;
 mod shell;
 mod shipped;

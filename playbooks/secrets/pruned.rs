@@ -1,6 +1,6 @@
 //! Secrets and configs that nothing uses any more are removed.
 
-use super::{CONFIG_LABEL, SECRET_LABEL, Secret, authority, check, config, current};
+use super::{CONFIG_LABEL, SECRET_LABEL, Secret, Source, authority, check, config, current};
 use crate::compose::Compose;
 use crate::cx::Cx;
 use crate::docker::{LAB_LABEL, Sealed, Service, SwarmView, no_manager};
@@ -53,8 +53,8 @@ pub(crate) fn pruned(lab: &Lab, composes: &[Compose], secrets: Vec<Secret>) -> S
 }
 
 async fn is_pruned(cx: &Cx, view: &SwarmView, lab: &str, wanted: &Wanted) -> Check {
-    let left = |mine_too: bool| -> Vec<String> {
-        let all = KINDS.iter().flat_map(|kind| left(view, lab, wanted, kind, mine_too));
+    let left = |soon: bool| -> Vec<String> {
+        let all = KINDS.iter().flat_map(|kind| left(view, lab, wanted, kind, soon));
         all.map(|s| s.spec.name.clone()).collect()
     };
     let unused = left(false);
@@ -66,8 +66,10 @@ async fn is_pruned(cx: &Cx, view: &SwarmView, lab: &str, wanted: &Wanted) -> Che
         return Check::Unknown(format!("{name} is still in use"));
     }
     for secret in &wanted.secrets {
-        let there = current(view, lab, &secret.name).is_some();
-        if there && check(cx, view, secret).await != Check::True {
+        let is = |kind: &&Kind| {
+            names(secret, kind).iter().any(|name| (kind.current)(view, lab, name).is_some())
+        };
+        if KINDS.iter().any(|kind| is(&kind)) && check(cx, view, secret).await != Check::True {
             return Check::Unknown(format!("the secret {} is made anew before", secret.name));
         }
     }
@@ -102,28 +104,32 @@ const KINDS: &[Kind] = &[
     },
 ];
 
-/// Those of the lab that are not wanted and that no service uses; services of the lab itself are
-/// left out where `mine_too`.
+/// What comes of a secret, of one kind: the authority's certificate is a config beside its key.
+fn names(secret: &Secret, kind: &Kind) -> Vec<String> {
+    match (kind.command, &secret.source) {
+        ("secret", _) => secret.names(),
+        (_, Source::AuthorityKey) => vec![authority::CERTIFICATE.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// Those of the lab that are not wanted and that no service uses. With `soon`, services of the lab
+/// itself do not count: they change to what is wanted.
 fn left<'v>(
     view: &'v SwarmView,
     lab: &str,
     wanted: &Wanted,
     kind: &Kind,
-    mine_too: bool,
+    soon: bool,
 ) -> Vec<&'v Sealed> {
-    let mut names: Vec<String> = wanted.secrets.iter().flat_map(Secret::names).collect();
-    if kind.label == CONFIG_LABEL {
-        // The authority's certificate goes with its key.
-        names.retain(|name| name == authority::KEY);
-        names.iter_mut().for_each(|name| *name = authority::CERTIFICATE.to_owned());
-    }
+    let names: Vec<String> = wanted.secrets.iter().flat_map(|s| names(s, kind)).collect();
     let is_wanted = |s: &Sealed| {
         let label = s.label(kind.label);
         wanted.files.contains(&s.spec.name)
             || (names.iter().any(|n| n == label)
                 && (kind.current)(view, lab, label).is_some_and(|c| c.id == s.id))
     };
-    let counts = |s: &&Service| !mine_too || s.spec.labels.get(LAB_LABEL).is_none_or(|l| l != lab);
+    let counts = |s: &&Service| !soon || s.spec.labels.get(LAB_LABEL).is_none_or(|l| l != lab);
     let used = |sealed: &Sealed| {
         view.services.iter().filter(counts).any(|s| {
             let list = &s.spec.task_template.container_spec[kind.used.0];

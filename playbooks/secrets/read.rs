@@ -20,8 +20,9 @@ pub(crate) async fn read(cx: &Cx, name: &str) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(format!("there is no secret {name}"))
             .hint("`bp secret list` names them; `bp up` makes those that are missing"));
     };
-    let mut failure = Failure::new(format!("nothing that uses the secret {name} runs"))
-        .hint("a swarm gives a secret to nobody but a running task: `bp status` says what does not run");
+    let mut failure = Failure::new(format!("nothing that uses the secret {name} runs")).hint(
+        "a swarm gives a secret to nobody but a running task: `bp status` says what does not run",
+    );
     for (host, task, path) in holders(&view, secret) {
         if lab.host(&host).is_none() {
             continue;

@@ -49,7 +49,8 @@ pub async fn show(cx: &Cx, name: &str) -> Result<Vec<u8>, Failure> {
 pub async fn list(cx: &Cx, beside: &Path) -> Result<Vec<Listed>, Failure> {
     let secrets = of_the_lab(cx, beside)?;
     let view = cx.swarm().await.map_err(no_manager)?;
-    let names = |s: &Secret| s.names().into_iter().map(|name| (name, s.clone())).collect::<Vec<_>>();
+    let names =
+        |s: &Secret| s.names().into_iter().map(|name| (name, s.clone())).collect::<Vec<_>>();
     Ok(secrets.iter().flat_map(names).map(|(name, s)| listed(&view, cx, &name, &s)).collect())
 }
 
@@ -135,7 +136,8 @@ pub async fn rotation(cx: &Cx, beside: &Path, name: &str) -> Result<Step, Failur
     let Some(before) = current(&view, &cx.lab().name, name).map(|s| s.id.clone()) else {
         let by_hand = is_by_hand(&view, name);
         let why = if by_hand { "was made by hand" } else { "is not there yet" };
-        let hint = if by_hand { "remove it, and `bp up` generates one" } else { "`bp up` makes it" };
+        let hint =
+            if by_hand { "remove it, and `bp up` generates one" } else { "`bp up` makes it" };
         return Err(Failure::new(format!("the secret `{name}` {why}")).hint(hint));
     };
     let title = format!("rotation of {name}");

@@ -54,7 +54,9 @@ pub(super) fn step(
                         return Check::Not(why.join(", "));
                     }
                     match secrets::in_change(&cx, &view, &compose, &made).await {
-                        Some(name) => Check::Unknown(format!("the secret {name} is made anew before")),
+                        Some(name) => {
+                            Check::Unknown(format!("the secret {name} is made anew before"))
+                        }
                         None => Check::True,
                     }
                 }

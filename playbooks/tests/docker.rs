@@ -267,7 +267,8 @@ impl State {
 fn is_let_in(container: &Value) -> bool {
     let has = |list: &str, root: &str, path: &Value| {
         let entries = container[list].as_array().into_iter().flatten();
-        let mut names = entries.map(|e| format!("{root}{}", e["File"]["Name"].as_str().unwrap_or("")));
+        let mut names =
+            entries.map(|e| format!("{root}{}", e["File"]["Name"].as_str().unwrap_or("")));
         names.any(|name| *path == name)
     };
     let env = &container["Env"];

@@ -75,12 +75,7 @@ fn call(path: &Path) -> Call {
         (key.to_owned(), value.to_owned())
     });
     let input = std::fs::read(path.join("input")).expect("input");
-    Call {
-        kind: (*kind).to_owned(),
-        labels: labels.collect(),
-        name: (*name).to_owned(),
-        input,
-    }
+    Call { kind: (*kind).to_owned(), labels: labels.collect(), name: (*name).to_owned(), input }
 }
 
 impl State {
@@ -145,12 +140,16 @@ impl State {
         let swarm = self.managed(host);
         for (kind, all) in [("secret", &swarm.secrets), ("config", &swarm.configs)] {
             for sealed in all {
-                taken.push_str(&format!("{kind} {}\n", sealed["Spec"]["Name"].as_str().expect("a name")));
+                taken.push_str(&format!(
+                    "{kind} {}\n",
+                    sealed["Spec"]["Name"].as_str().expect("a name")
+                ));
             }
         }
         let (output, calls) = run(&cmd.script, &stdin, &taken);
         for Call { kind, labels, name, input } in calls {
-            let what = labels.iter().find(|(k, _)| ["bp.secret", "bp.config"].contains(&k.as_str()));
+            let what =
+                labels.iter().find(|(k, _)| ["bp.secret", "bp.config"].contains(&k.as_str()));
             let what = what.map(|(_, v)| v.clone()).expect("it says what it is");
             self.log.push(format!("{host}$ docker {kind} create {what}"));
             self.keep(host, &kind, &name, json!(labels), &input);
@@ -192,7 +191,10 @@ impl State {
                 used.as_array().into_iter().flatten().any(|e| e[key] == id.as_str())
             });
             if let Some(user) = user {
-                let why = format!("{kind} '{id}' is in use by the following service: {}", user["Spec"]["Name"]);
+                let why = format!(
+                    "{kind} '{id}' is in use by the following service: {}",
+                    user["Spec"]["Name"]
+                );
                 return fails(1, &why);
             }
             let all = if kind == "secret" { &mut swarm.secrets } else { &mut swarm.configs };
