@@ -42,6 +42,11 @@ fn newest(bench: &Bench, name: &str) -> (String, String) {
     (id, held)
 }
 
+/// The step of one secret.
+fn step(secret: &Secret) -> Step {
+    secrets::step("shop", std::slice::from_ref(secret)).expect("a step")
+}
+
 /// Runs a step alone, twice; says what it did the first time.
 async fn run(bench: &Bench, step: Step) -> Ran {
     let (cx, events) = bench.cx();
@@ -67,8 +72,7 @@ async fn fresh_and_done() {
     + stacks / etcd data / node1: /srv/etcd is not there
     + stacks / etcd data / node2: /srv/etcd is not there
     + stacks / etcd data / node3: /srv/etcd is not there
-    + stacks / secret tls_etcd: it is not there
-    + stacks / secret tls_etcd_client: it is not there
+    + stacks / etcd secrets: tls_etcd: it is not there, tls_etcd_client: it is not there
     + stacks / etcd deployed: the config ca is not made yet
     ? stacks / etcd runs: it is not deployed yet
     ? stacks / etcd members: node3: the member of node3 does not run
@@ -140,15 +144,14 @@ async fn certificates_are_renewed_when_a_third_of_their_life_is_left() {
     let before = newest(&bench, "tls_etcd");
     sleep(Duration::from_secs(2 * 86_400)).await;
     insta::assert_snapshot!(bench.plan().await, @"
-    + stacks / secret tls_etcd: it ends in 120 days
-    + stacks / secret tls_etcd_client: it ends in 120 days
+    + stacks / etcd secrets: tls_etcd: it ends in 120 days, tls_etcd_client: it ends in 120 days
     ? stacks / etcd deployed: the secret tls_etcd is made anew before
     ? stacks / unused secrets: the secret tls_etcd is made anew before
     ");
     let ran = bench.done().await;
     assert_eq!(
         ran.applied(),
-        ["secret tls_etcd", "secret tls_etcd_client", "etcd deployed", "unused secrets"]
+        ["etcd secrets", "etcd deployed", "unused secrets"]
     );
     assert_eq!(kept(&bench), ["ca", "ca_key", "tls_etcd", "tls_etcd_client"]);
     assert_ne!(newest(&bench, "tls_etcd"), before);
@@ -163,8 +166,8 @@ async fn a_certificate_is_for_the_members_that_there_are() {
     bench.done().await;
     let bench = bench.edited(&format!("{LAB}\n{ETCD}"));
     let plan = bench.plan().await;
-    assert!(plan.contains("+ stacks / secret tls_etcd: it is for other names"), "{plan}");
-    assert!(!plan.contains("secret tls_etcd_client"), "{plan}");
+    assert!(plan.contains("+ stacks / etcd secrets: tls_etcd: it is for other names\n"), "{plan}");
+    assert!(!plan.contains("tls_etcd_client"), "{plan}");
     bench.done().await;
 }
 
@@ -209,7 +212,7 @@ async fn a_given_secret_is_what_is_given_now() {
     // What was given once and is given again is new again.
     for value in ["correct horse", "staple\nbattery\n", "correct horse", "$(true) 'x' \\n"] {
         give(&bench, value);
-        let ran = run(&bench, secrets::step(&secret)).await;
+        let ran = run(&bench, step(&secret)).await;
         assert_eq!(ran.applied(), ["secret password"], "{}", ran.failures());
         let (id, held) = newest(&bench, "password");
         assert_eq!(held, value);
@@ -222,9 +225,9 @@ async fn a_given_secret_is_what_is_given_now() {
 async fn a_given_secret_that_is_empty_or_can_t_be_had_is_a_failure() {
     let bench = bench("stacks: []\n", &[]).await;
     let secret = given();
-    insta::assert_snapshot!(run(&bench, secrets::step(&secret)).await.failures(), @r#" / secret password / : nobody gave Env("PASSWORD")"#);
+    insta::assert_snapshot!(run(&bench, step(&secret)).await.failures(), @r#" / secret password / : nobody gave Env("PASSWORD")"#);
     give(&bench, "");
-    insta::assert_snapshot!(run(&bench, secrets::step(&secret)).await.failures(), @" / secret password / : the secret password is given, and it is empty");
+    insta::assert_snapshot!(run(&bench, step(&secret)).await.failures(), @" / secret password / : the secret password is given, and it is empty");
     assert_eq!(kept(&bench), [""; 0]);
 }
 
@@ -244,7 +247,7 @@ async fn a_login_is_a_password_and_a_line_of_it() {
     let login = Secret { name: "registry_password".to_owned(), source: Source::Login("bp") };
     let mut passwords = BTreeSet::new();
     for _ in 0..2 {
-        let ran = run(&bench, secrets::step(&login)).await;
+        let ran = run(&bench, step(&login)).await;
         assert_eq!(ran.applied(), ["secret registry_password"], "{}", ran.failures());
         let (_, password) = newest(&bench, "registry_password");
         let (_, line) = newest(&bench, "registry_password_htpasswd");
@@ -264,12 +267,12 @@ async fn a_given_login_keeps_its_password_and_gets_its_line() {
     let source = blueprints::Secret::Env("PASSWORD".to_owned());
     let login = Secret { name: "x".to_owned(), source: Source::GivenLogin("bp", source) };
     give(&bench, "it's \"given\" ");
-    run(&bench, secrets::step(&login)).await;
+    run(&bench, step(&login)).await;
     let (id, held) = newest(&bench, "x");
     assert_eq!(held, "it's \"given\" ");
     assert!(is_line(&newest(&bench, "x_htpasswd").1, "bp", &held));
     bench.site.lock().swarm().secrets.retain(|s| s["Spec"]["Labels"]["bp.secret"] != "x_htpasswd");
-    let ran = run(&bench, secrets::step(&login)).await;
+    let ran = run(&bench, step(&login)).await;
     assert_eq!(ran.applied(), ["secret x"], "{}", ran.failures());
     assert_eq!(newest(&bench, "x").0, id);
     assert!(is_line(&newest(&bench, "x_htpasswd").1, "bp", &held));
@@ -280,7 +283,7 @@ async fn what_has_a_long_name_has_a_shorter_one_in_docker() {
     let bench = bench("stacks: []\n", &[]).await;
     for source in [Source::Generated, Source::Login("bp")] {
         let name = format!("{}_{}", "long".repeat(15), source.clone() == Source::Generated);
-        let ran = run(&bench, secrets::step(&Secret { name, source })).await;
+        let ran = run(&bench, step(&Secret { name, source })).await;
         assert_eq!(ran.outcome.sums.applied, Some(1), "{}", ran.failures());
     }
 }
