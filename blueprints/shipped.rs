@@ -127,10 +127,24 @@ fn databases(file: &StackBody, context: &mut Context<'_>) -> indexmap::IndexMap<
             context.shape_of(extension, right, "the name of an extension, such as `pg_trgm`");
         }
         let owner = database.value.owner.get().unwrap_or(&name.value).clone();
+        let at = database.value.owner.given().map_or(name.at, |o| o.at);
+        if is_taken(&name.value, &["bp", "postgres", "template0", "template1"], &["bp_"]) {
+            let message = format!("the database `{}` is PostgreSQL's or bp's own", name.value);
+            context.error(name.at, message);
+        } else if is_taken(&owner, OWN_ROLES, &["pg_", "stolon_", "repl_"]) {
+            context.error(at, format!("the role `{owner}` is PostgreSQL's or bp's own"));
+        }
         let extensions = database.value.extensions.items().map(|e| e.value.clone()).collect();
         databases.insert(name.value.clone(), Database { owner, extensions });
     }
     databases
+}
+
+/// Roles, and roles whose secret `pgsql_<role>` is another's.
+const OWN_ROLES: &[&str] = &["bp", "postgres", "public", "superuser", "replication"];
+
+fn is_taken(name: &str, names: &[&str], beginnings: &[&str]) -> bool {
+    names.contains(&name) || beginnings.iter().any(|b| name.starts_with(b))
 }
 
 /// What needs no quotes in SQL, and is part of a secret's name.

@@ -109,3 +109,25 @@ fn destroy_needs_a_consent() {
     }
     assert_eq!(desk.names(), ["bp.yml"], "nothing was begun");
 }
+
+#[test]
+fn nothing_is_written_over_without_a_word() {
+    let desk = Desk::with(
+        "version: 1\nname: lab\nhosts: { a: { provider: existing, address: 10.1.1.1, role: manager } }\n",
+    );
+    let mute = desk.bp(&["restore", "--from", "backups"]).exits(2);
+    assert!(mute.err.contains("there is nobody to ask") && mute.err.contains("--yes"), "{mute:?}");
+    let none = desk.bp(&["restore", "--yes", "--from", "backups"]).exits(2);
+    assert!(none.err.contains("`backups` is no whole backup"), "{none:?}");
+    let other = desk.at("other");
+    std::fs::create_dir(&other).unwrap();
+    let manifest = r#"{ "version": 1, "lab": "prod", "time": "2026-01-01T00:00:00Z", "items": [] }"#;
+    std::fs::write(other.join("manifest.json"), manifest).unwrap();
+    let other = desk.bp(&["restore", "--yes", "--from", "other", "--json"]).exits(2);
+    assert!(other.out.contains("of the lab `prod`, not of `lab`"), "{other:?}");
+    // Nothing of it was touched, and no run has begun.
+    assert!(!desk.at(".bp").exists());
+    let empty = desk.bp(&["backup", "--to", "backups"]).exits(1);
+    assert!(empty.err.contains("no stack of the blueprint holds data"), "{empty:?}");
+    assert!(!desk.at("backups").exists());
+}
