@@ -8,6 +8,7 @@
 mod bp;
 mod drift;
 mod names;
+mod services;
 mod stacks;
 mod volume;
 mod walls;
@@ -35,7 +36,7 @@ fn the_main_path() {
 
 type Stage = fn(&Lab);
 
-const STAGES: [(&str, Stage); 17] = [
+const STAGES: [(&str, Stage); 22] = [
     ("killed while machines are made, then destroyed without a record", killed_then_destroyed),
     ("killed while machines are made and while the swarm joins, then up", killed_then_up),
     ("right after up there is nothing to do", nothing_to_do),
@@ -45,13 +46,18 @@ const STAGES: [(&str, Stage); 17] = [
     ("walls: wanted ports are open, others closed", walls::measured),
     ("walls: a change that locks the operator out undoes itself", walls::locked_out),
     ("a record, a rule and a mount changed by hand", drift::by_hand),
-    ("volume: a guest is killed while a file is written", volume::guest_killed),
-    ("a second lab beside it comes and goes", names::second_lab),
+    ("the first manager is killed while a file is written, and comes back", volume::guest_killed),
+    ("a second lab beside it comes and goes, and its data come back", services::second_lab),
     ("an old join token is worth nothing", old_token),
     ("three things changed in the file", three_changes),
-    ("a guest is cut off and comes back", cut_off),
     ("the user's own stacks", stacks::own_stacks),
     ("a second run from another folder is kept out by the leader's lock", two_runs),
+    ("services: all of them deployed and healthy", services::deployed),
+    ("services: used as their users do", services::used),
+    ("services: an image goes through the registry", services::registry),
+    ("services: a broken change is taken back, a good one fails no request", services::changed),
+    ("services: a password is rotated", services::rotated),
+    ("services: the node that leads is lost", services::node_lost),
     ("destroy leaves nothing, the record being gone", destroyed),
 ];
 
@@ -149,7 +155,7 @@ fn killed_then_up(lab: &Lab) {
 }
 
 /// Waits until everything is true: a machine that shares its cores is late now and then.
-fn settled(lab: &Lab) {
+pub fn settled(lab: &Lab) {
     let until = Instant::now() + Duration::from_secs(900);
     loop {
         let status = lab.run(&["status", "lab.yml"]);
@@ -170,7 +176,7 @@ fn nothing_to_do(lab: &Lab) {
 }
 
 /// `etcdctl` on the member of a node.
-fn etcdctl(node: &str, args: &str) -> String {
+pub fn etcdctl(node: &str, args: &str) -> String {
     format!(
         "docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=etcd_etcd-{node}) \
          etcdctl --command-timeout=20s {args}"
@@ -277,17 +283,6 @@ fn three_changes(lab: &Lab) {
     write_blueprint(lab, &|text| text);
     let back = lab.expect(&["up", "lab.yml", "--yes"], 0);
     assert_eq!(back.applied(), expected);
-}
-
-fn cut_off(lab: &Lab) {
-    // The first manager, which leads the swarm and which bp asks first.
-    sh("virsh -q destroy lab-node1", &lab.dir);
-    let status = lab.expect(&["status", "lab.yml"], 3);
-    assert!(status.shown().contains("machines/running/node1"), "{:?}", status.shown());
-    lab.expect(&["up", "lab.yml", "--yes"], 0);
-    let nodes = lab.on("node1", "docker node ls --format '{{.Status}} {{.ManagerStatus}}'");
-    assert_eq!(nodes.matches("Ready").count(), 3, "{nodes}");
-    lab.expect(&["status", "lab.yml"], 0);
 }
 
 fn two_runs(lab: &Lab) {
