@@ -3,7 +3,7 @@
 use crate::support::bp::Desk;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 14] = [
     "up",
     "plan",
     "status",
