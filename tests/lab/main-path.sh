@@ -1,6 +1,6 @@
 #!/bin/bash
-# The engine's packages in root file systems, GlusterFS in namespaces, then the main path on real
-# virtual machines, on a ground of its own, which is taken away at the end.
+# The engine's packages in root file systems, GlusterFS and Redis in namespaces, then the main path
+# on real virtual machines, on a ground of its own, which is taken away at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export BP_GROUND=bp-test
@@ -14,5 +14,6 @@ trap 'kill $images 2>/dev/null || :; tests/lab/ground.sh down' EXIT
 cargo test --locked --package tests --features lab --test engine
 cargo test --locked --package tests --features lab --test gluster
 wait $images || { cat target/images.log; exit 1; }
+cargo test --locked --package tests --features lab --test redis
 tests/lab/ground.sh fresh
 tests/lab/ground.sh exec cargo test --locked --package tests --features lab --test lab -- --nocapture

@@ -1,7 +1,7 @@
 # What runs in the containers of the stack redis, as `sh redis.sh WHAT`:
 #
 #   server, sentinel   a member: finds out which one is the primary, then runs
-#   ping               whether the process of this container answers
+#   ping, watched      whether the server, the sentinel of this container answers
 #   well               whether this member is in order: the reason why not on the last line
 #   read, write KEY [VALUE]   a key on every member; through the primary
 #
@@ -199,24 +199,59 @@ END
     exec redis-sentinel "$state"
 }
 
+# The server answers, also while it still reads its file. A replica that the sentinels did not know of
+# when its primary was lost would wait for that one for ever.
 ping() {
-    case $HOSTNAME in sentinel-*) port=26379 ;; *) port=6379 ;; esac
-    # A server that still reads its file answers, too.
-    case $(ask 127.0.0.1 $port ping </dev/null) in *PONG* | *LOADING* | *MASTERDOWN*) ;; *) exit 1 ;; esac
+    is=$(here info replication | tr -d '\r')
+    case $is in
+        *master_link_status:down*)
+            told=$(each told_by)
+            primary=$(echo "$told" | highest)
+            if [ $(($(echo "$told" | grep -c .) * 2)) -gt "$count" ] && [ "$primary" != "redis-$HOST" ] &&
+                [ "$primary" != "$(echo "$is" | sed -n 's/^master_host://p')" ]; then
+                here replicaof "$primary" 6379 >/dev/null
+            fi
+            ;;
+        *role:*) ;;
+        *) case $(here ping) in *PONG* | *LOADING* | *MASTERDOWN*) ;; *) exit 1 ;; esac ;;
+    esac
+}
+
+# The sentinel answers. It never forgets by itself who left, and counts them into every majority: it
+# is told to, while all members are there, and one sentinel after another.
+watched() {
+    says=$(printf '%s\n' ping 'sentinel master redis' 'sentinel replicas redis' 'sentinel sentinels redis' |
+        ask 127.0.0.1 26379)
+    [ "$(echo "$says" | head -n 1)" = PONG ] || exit 1
+    gone=$(echo "$says" | awk -v members=" $MEMBERS " '
+        NR == 1 || NR % 2 == 0 { key = $0; next }
+        key == "ip" { name = $0; sub(/^(redis|sentinel)-/, "", name) }
+        key == "flags" && /s_down/ { if (index(members, " " name " ")) missing = 1; else gone = name }
+        END { if (!missing) print gone }')
+    [ -n "$gone" ] || exit 0
+    turn=0
+    for member in $MEMBERS; do
+        [ "$member" != "$HOST" ] || break
+        turn=$((turn + 1))
+    done
+    [ $(($(now) / 20 % count)) -ne "$turn" ] || ask 127.0.0.1 26379 sentinel reset redis >/dev/null
+    exit 0
 }
 
 no() { echo "$*"; exit 1; }
 
 well() {
-    says=$(printf '%s\n' 'sentinel ckquorum redis' 'sentinel get-master-addr-by-name redis' |
-        ask "sentinel-$HOST" 26379) || says=
+    says=$(printf '%s\n' 'sentinel ckquorum redis' 'sentinel master redis' | ask "sentinel-$HOST" 26379)
     usable=$(echo "$says" | head -n 1)
-    primary=$(echo "$says" | sed -n 2p)
+    known() { echo "$says" | awk -v key="$1" 'NR > 1 && NR % 2 == 1 && last == key { print } { last = $0 }'; }
+    primary=$(known ip)
     case $usable in
         "OK $count usable"*) ;;
         OK*) no "its sentinel says ${usable%%.*}, there should be $count" ;;
         *) no "its sentinel says ${usable:-nothing}" ;;
     esac
+    # One that the sentinels do not know of would be left behind.
+    [ "$(known num-slaves)" -ge $((count - 1)) ] || no "its sentinel knows $(known num-slaves) of $((count - 1)) replicas"
     is=$(here info replication | tr -d '\r')
     value() { echo "$is" | sed -n "s/^$1://p"; }
     if [ "$primary" = "redis-$HOST" ]; then
@@ -234,7 +269,7 @@ held_by() { echo "$1 $(ask "redis-$1" 6379 get "$key" </dev/null)"; }
 
 key=${2:-}
 case $1 in
-    server | sentinel | ping | well) "$1" ;;
+    server | sentinel | ping | watched | well) "$1" ;;
     read)
         each held_by | while read -r member value; do
             [ "$value" = "$3" ] || no "\`$key\` reads \`$value\` on $member"
