@@ -21,10 +21,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
     health.push(key(lab, &stack.name, members));
     Shipped {
         values: json!({ "members": members, "names": members.join(" ") }),
-        files: vec![
-            ("redis.sh", include_str!("redis/redis.sh").to_owned()),
-            ("redis.conf", conf),
-        ],
+        files: vec![("redis.sh", include_str!("redis/redis.sh").to_owned()), ("redis.conf", conf)],
         secrets: vec![
             Secret::generated(lab, "redis_password"),
             Secret::of(lab, "tls_redis", Source::Certificate(names(members))),

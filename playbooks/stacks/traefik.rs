@@ -85,7 +85,9 @@ fn certified(lab: &Lab) -> Vec<String> {
 fn fixed(traefik: &Traefik) -> String {
     let mut text = include_str!("traefik/traefik.yml").to_owned();
     if let Tls::Acme { email, server } = &traefik.tls {
-        text.push_str(&include_str!("traefik/acme.yml").replace("{{email}}", &json!(email).to_string()));
+        text.push_str(
+            &include_str!("traefik/acme.yml").replace("{{email}}", &json!(email).to_string()),
+        );
         if let Some(server) = server {
             text.push_str(&format!("      caServer: {}\n", json!(server)));
         }
@@ -108,7 +110,8 @@ fn dynamic(lab: &Lab, traefik: &Traefik) -> String {
         Tls::Files { .. } => pair("/etc/bp/certificate.pem", "/run/secrets/traefik_key"),
         Tls::Acme { .. } => {
             let hosts: Vec<String> = hosts(lab).into_iter().collect();
-            let domain = json!({ "main": hosts.first(), "sans": hosts.get(1..).unwrap_or_default() });
+            let domain =
+                json!({ "main": hosts.first(), "sans": hosts.get(1..).unwrap_or_default() });
             format!("defaultGeneratedCert: {{ resolver: acme, domain: {domain} }}")
         }
     };
@@ -125,8 +128,7 @@ fn health(stack: &str, traefik: &Traefik, managers: &[String]) -> Vec<Step> {
     }
 }
 
-const WHY: &str =
-    "every instance answers, knows the routers of all services, and shows a certificate that verifies";
+const WHY: &str = "every instance answers, knows the routers of all services, and shows a certificate that verifies";
 
 fn instance(stack: &str, traefik: &Traefik, manager: &str) -> Step {
     let (stack_name, traefik) = (stack.to_owned(), traefik.clone());
@@ -154,7 +156,9 @@ fn answers(stack: &str, traefik: &Traefik, managers: &[String]) -> Step {
                 return Check::Unknown(format!("{name} does not run"));
             };
             if !managers.contains(&host) {
-                return Check::Not(format!("{name} runs on {host}, which is no manager of the lab"));
+                return Check::Not(format!(
+                    "{name} runs on {host}, which is no manager of the lab"
+                ));
             }
             let ask = question(&stack, &traefik, &routers(&view));
             cx.check(&host, providers::Cmd::new(ask)).await

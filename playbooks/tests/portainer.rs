@@ -76,7 +76,11 @@ fn asked(code: &str, login: &str, agents: &str) -> String {
 
 #[test]
 fn it_is_well_when_it_lets_the_administrator_in_and_counts_all_agents() {
-    let agent = |n: usize| format!("{{\"IPAddress\":\"10.0.1.{n}\",\"NodeName\":\"node{n}\",\"NodeRole\":\"manager\"}}");
+    let agent = |n: usize| {
+        format!(
+            "{{\"IPAddress\":\"10.0.1.{n}\",\"NodeName\":\"node{n}\",\"NodeRole\":\"manager\"}}"
+        )
+    };
     let list = |n: usize| format!("echo '[{}]'", (1..=n).map(agent).collect::<Vec<_>>().join(","));
     let (well, token) = ("printf 200", "echo '{\"jwt\":\"a.b-c\"}'");
     insta::assert_snapshot!(

@@ -59,9 +59,8 @@ fn each_member_is_asked_on_its_own_node() {
     assert_eq!(hosts, ["node1", "node2", "node3"]);
     let ps = "'ps -q --filter label=com.docker.swarm.service.name=redis_redis-node2'";
     let asked = |answer: &str| {
-        let arms = format!(
-            "{ps}) echo c2; echo c1;;\n'exec c2 sh /etc/bp/redis.sh well') {answer};;"
-        );
+        let arms =
+            format!("{ps}) echo c2; echo c1;;\n'exec c2 sh /etc/bp/redis.sh well') {answer};;");
         Stubs::new().program("docker", &arms).run(shell(&steps[1]))
     };
     assert_eq!(asked("exit 0"), "ok");

@@ -73,7 +73,10 @@ fn its_certificate_is_for_the_whole_domain_and_for_names_outside_of_it() {
     };
     let stacks = "stacks: [traefik, { registry: { host: images.example.org } }, { portainer: { host: a.b.lab.test } }]";
     let lab = LAB.replace("name: lab", "name: lab\ndomain: lab.test");
-    assert_eq!(names(&format!("{lab}{stacks}")), "lab.test *.lab.test a.b.lab.test images.example.org");
+    assert_eq!(
+        names(&format!("{lab}{stacks}")),
+        "lab.test *.lab.test a.b.lab.test images.example.org"
+    );
     let short = LAB.replace("name: lab", "name: lab\ndomain: test");
     let stacks = "stacks: [traefik, registry]";
     assert_eq!(names(&format!("{short}{stacks}")), "registry.test traefik.test");
@@ -82,11 +85,16 @@ fn its_certificate_is_for_the_whole_domain_and_for_names_outside_of_it() {
 /// What an instance says that knows these routers, and refuses those.
 fn instance(known: &str, refused: &str) -> String {
     let list = |names: &str| {
-        let router = |name| format!("{{\"status\":\"enabled\",\"name\":\"{name}@swarm\",\"provider\":\"swarm\"}}");
+        let router = |name| {
+            format!("{{\"status\":\"enabled\",\"name\":\"{name}@swarm\",\"provider\":\"swarm\"}}")
+        };
         format!("[{}]", names.split_whitespace().map(router).collect::<Vec<_>>().join(","))
     };
     let all = list(&format!("{known} {refused}"));
-    format!("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\nOK\n{all}\n\n{}", list(refused))
+    format!(
+        "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\nOK\n{all}\n\n{}",
+        list(refused)
+    )
 }
 
 /// The script of a check over an instance that says this, with these answers to a client.
@@ -151,10 +159,16 @@ async fn routers_are_those_that_services_declare() {
             "TaskTemplate": { "ContainerSpec": { "Image": "a" } }, "Mode": { "Global": {} } } })
     };
     bench.site.lock().swarm().services = vec![
-        service("a", serde_json::json!({ "traefik.enable": "true",
+        service(
+            "a",
+            serde_json::json!({ "traefik.enable": "true",
             "traefik.http.routers.web.rule": "Host(`a`)", "traefik.http.routers.web.tls": "true",
-            "traefik.http.routers.api.rule": "Host(`b`)", "traefik.http.services.web.loadbalancer.server.port": "80" })),
-        service("b", serde_json::json!({ "traefik.enable": "false", "traefik.http.routers.off.rule": "Host(`c`)" })),
+            "traefik.http.routers.api.rule": "Host(`b`)", "traefik.http.services.web.loadbalancer.server.port": "80" }),
+        ),
+        service(
+            "b",
+            serde_json::json!({ "traefik.enable": "false", "traefik.http.routers.off.rule": "Host(`c`)" }),
+        ),
         service("c", serde_json::json!({})),
     ];
     let (cx, _events) = bench.cx();

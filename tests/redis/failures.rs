@@ -69,7 +69,7 @@ fn a_primary_that_dies_or_ends_is_followed_by_another() {
     };
     ground.forget(Part::Redis, &second);
     let acknowledged: u32 =
-        acknowledged.lines().last().and_then(|l| l.parse().ok()).expect("a number");
+        acknowledged.lines().next().and_then(|l| l.parse().ok()).expect("a number");
     assert!(acknowledged >= 500, "{acknowledged}");
     let third = ground.primary(client);
     assert_ne!(third, second);
