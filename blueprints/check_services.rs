@@ -155,8 +155,9 @@ pub(crate) fn gitlab(plan: &Plan<'_>, context: &mut Context<'_>) {
             context.problems.push(Problem::warning(stack.at, message).help(help));
         }
         if !plan.lab.redis_tls() {
-            let message = "GitLab 17 speaks no TLS to Sentinels: Redis answers without it";
-            let help = "GitLab 18 does, and needs PostgreSQL 16 or newer";
+            let message =
+                "GitLab 17 speaks no TLS to Sentinels, and `redis` answers to nothing else";
+            let help = "`version: \"18\"` does; it needs PostgreSQL 16 or newer";
             context.problems.push(Problem::warning(stack.at, message).help(help));
         }
     }

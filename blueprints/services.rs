@@ -112,8 +112,8 @@ impl StackKind {
 }
 
 impl Lab {
-    /// Whether Redis and its Sentinels are asked over TLS. GitLab speaks it to Sentinels from 18.10
-    /// on (`docs.gitlab.com/administration/redis/tls`), and its version 17 is asked for by name.
+    /// Whether GitLab, where there is one, speaks TLS to Redis behind Sentinels: it does from 18.10 on
+    /// (`docs.gitlab.com/administration/redis/tls`), of which bp's version 18 is.
     pub fn redis_tls(&self) -> bool {
         let old = |s: &Stack| matches!(s.kind, StackKind::Gitlab(_)) && s.version == "17";
         !self.stacks.iter().any(old)

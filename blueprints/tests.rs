@@ -250,7 +250,7 @@ fn files_that_are_none() {
       |
     1 | version: !!int x
       |                ^
-    ");
+    "#);
 }
 
 /// A line as long as the file may be, and as many problems as fit.
@@ -370,7 +370,7 @@ fn diagnostics_for_programs_and_for_terminals() {
       ESC[1mESC[94m|ESC[0m
     ESC[1mESC[94m3ESC[0m ESC[1mESC[94m|ESC[0m hosts: { ö: {}, node1: { address: 192.0.2.1, rol: manager } }
       ESC[1mESC[94m|ESC[0m                                              ESC[1mESC[91m^^^ESC[0m ESC[1mESC[91mdid you mean `role`?ESC[0m
-    ");
+    "#);
 }
 
 /// A text longer than any field needs.
@@ -485,7 +485,7 @@ fn services_that_do_not_fit_are_warned_of() {
         let text = format!("version: 1\nname: lab\n{made}{more}stacks: {stacks}\n");
         said.push_str(&format!("--- {what}\n{}", shown(text.as_bytes(), "lab.yml", &World::default())));
     }
-    insta::assert_snapshot!(said, @"
+    insta::assert_snapshot!(said, @r#"
     --- a registry that nobody finds
     lab.yml:5:10: warning: nobody answers for `traefik.lab.internal`, the name of `traefik`
       |
@@ -521,7 +521,7 @@ fn services_that_do_not_fit_are_warned_of() {
     5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
       |                                                                                                                ^^^^^^
       |
-      = help: GitLab 18 does, and needs PostgreSQL 16 or newer
+      = help: `version: "18"` does; it needs PostgreSQL 16 or newer
 
     lab.yml:5:112: warning: GitLab needs 4 GiB of memory, and the largest node has 2.0 GiB
       |
@@ -564,5 +564,5 @@ fn services_that_do_not_fit_are_warned_of() {
       |                                                                  ^^^^^^
       |
       = help: `dns: { records: { gitlab: { cname: traefik } } }`
-    ");
+    "#);
 }

@@ -3,7 +3,7 @@
 use crate::support::bp::Desk;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "up",
     "plan",
     "status",
@@ -18,6 +18,7 @@ const VERBS: [&str; 14] = [
     "ca",
     "secret",
     "completions",
+    "images",
 ];
 
 #[test]
