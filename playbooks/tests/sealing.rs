@@ -50,7 +50,7 @@ fn step(secret: &Secret) -> Step {
 /// Runs a step alone, twice; says what it did the first time.
 async fn run(bench: &Bench, step: Step) -> Ran {
     let (cx, events) = bench.cx();
-    let first = ran(&cx, events, &[step.clone()], watch::channel(false).1).await.expect("no lock");
+    let first = ran(&cx, events, std::slice::from_ref(&step), watch::channel(false).1).await.expect("no lock");
     if first.outcome.sums.failed == Some(0) {
         let (cx, events) = bench.cx();
         let again = ran(&cx, events, &[step], watch::channel(false).1).await.expect("no lock");
