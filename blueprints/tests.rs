@@ -250,7 +250,7 @@ fn files_that_are_none() {
       |
     1 | version: !!int x
       |                ^
-    "#);
+    ");
 }
 
 /// A line as long as the file may be, and as many problems as fit.
@@ -370,7 +370,7 @@ fn diagnostics_for_programs_and_for_terminals() {
       ESC[1mESC[94m|ESC[0m
     ESC[1mESC[94m3ESC[0m ESC[1mESC[94m|ESC[0m hosts: { ö: {}, node1: { address: 192.0.2.1, rol: manager } }
       ESC[1mESC[94m|ESC[0m                                              ESC[1mESC[91m^^^ESC[0m ESC[1mESC[91mdid you mean `role`?ESC[0m
-    "#);
+    ");
 }
 
 /// A text longer than any field needs.
@@ -516,7 +516,7 @@ fn services_that_do_not_fit_are_warned_of() {
       |
       = help: `dns: { records: { traefik: { a: [a] } } }`
 
-    lab.yml:5:112: warning: GitLab 17 speaks no TLS to Sentinels: Redis answers without it
+    lab.yml:5:112: warning: GitLab 17 speaks no TLS to Sentinels, and `redis` answers to nothing else
       |
     5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
       |                                                                                                                ^^^^^^

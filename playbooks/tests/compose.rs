@@ -94,7 +94,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             "mode": "global",
             "labels": {
               "tier": "back",
-              "bp.spec": "ced37f06eebf",
+              "bp.spec": "cbecc1aa519a",
               "bp.lab": "lab"
             }
           }
@@ -137,7 +137,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
         Wanted {
             name: "agent",
             image: "registry.example:5000/agent@sha256:0000",
-            spec: "ced37f06eebf",
+            spec: "cbecc1aa519a",
             replicas: None,
             constraints: [],
         },

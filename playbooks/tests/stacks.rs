@@ -277,7 +277,16 @@ async fn a_stack_that_docker_refuses_is_said() {
     let why = "services.web.deploy.replicas must be a integer";
     bench.site.fault("node1", "set -e; umask 077; d=$(mktemp -d -p /run)", 1, Fault::Says(1, "", why));
     let ran = bench.up().await;
-    insta::assert_snapshot!(ran.failures(), @"");
+    insta::assert_snapshot!(ran.failures(), @r#"
+    stacks / shop deployed / : `set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf "$d"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help…` exited with 1
+    services.web.deploy.replicas must be a integer
+    last log lines of shop_web:
+      panic: no config
+      exit status 2
+    last log lines of shop_db:
+      panic: no config
+      exit status 2
+    "#);
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,7 +156,7 @@ async fn a_connection_lost_in_any_command_is_continued() {
         "docker network create",
         "docker load",
         "install -d -m 0700",
-        "set -e; umask 077; d=$(mktemp -d)",
+        "set -e; umask 077; d=$(mktemp -d -p /run)",
     ];
     for command in commands {
         for (fault, times) in
