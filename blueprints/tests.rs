@@ -477,13 +477,36 @@ fn services_that_do_not_fit_are_warned_of() {
     let mut said = String::new();
     for (what, more, stacks) in [
         ("a registry that nobody finds", "", "[traefik, registry]".to_owned()),
-        ("a record of it", "dns: { records: { registry: { a: [a] } } }\n", "[traefik, registry]".to_owned()),
-        ("a wildcard", "dns: { server: { powerdns: { url: 'http://10.20.30.1:8081', api_key: { env: IS_SET } } }, records: { '*.lab.internal': { a: [a] } } }\n", "[traefik, registry]".to_owned()),
-        ("GitLab 17 with mail", "", format!("[etcd, {{ stolon: {{ {database} }} }}, redis, traefik, {{ gitlab: {{ {mail} }} }}]")),
-        ("GitLab 18 on a large node", "machine: { memory: 8GiB }\n", format!("[etcd, {{ stolon: {{ version: '16', image: 'x:1', {database} }} }}, redis, traefik, {{ gitlab: {{ version: '18' }} }}]")),
+        (
+            "a record of it",
+            "dns: { records: { registry: { a: [a] } } }\n",
+            "[traefik, registry]".to_owned(),
+        ),
+        (
+            "a wildcard",
+            "dns: { server: { powerdns: { url: 'http://10.20.30.1:8081', api_key: { env: IS_SET } } }, records: { '*.lab.internal': { a: [a] } } }\n",
+            "[traefik, registry]".to_owned(),
+        ),
+        (
+            "GitLab 17 with mail",
+            "",
+            format!(
+                "[etcd, {{ stolon: {{ {database} }} }}, redis, traefik, {{ gitlab: {{ {mail} }} }}]"
+            ),
+        ),
+        (
+            "GitLab 18 on a large node",
+            "machine: { memory: 8GiB }\n",
+            format!(
+                "[etcd, {{ stolon: {{ version: '16', image: 'x:1', {database} }} }}, redis, traefik, {{ gitlab: {{ version: '18' }} }}]"
+            ),
+        ),
     ] {
         let text = format!("version: 1\nname: lab\n{made}{more}stacks: {stacks}\n");
-        said.push_str(&format!("--- {what}\n{}", shown(text.as_bytes(), "lab.yml", &World::default())));
+        said.push_str(&format!(
+            "--- {what}\n{}",
+            shown(text.as_bytes(), "lab.yml", &World::default())
+        ));
     }
     insta::assert_snapshot!(said, @r#"
     --- a registry that nobody finds

@@ -250,7 +250,12 @@ pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
             Err(failure) => {
                 failed += 1;
                 let Failure { message: error, detail, hint } = failure;
-                cx.events().emit(Event::StepFailed { about: about("restore", &part), error, detail, hint });
+                cx.events().emit(Event::StepFailed {
+                    about: about("restore", &part),
+                    error,
+                    detail,
+                    hint,
+                });
             }
         }
     }

@@ -156,43 +156,44 @@ pub(crate) fn step(stack: &str, secrets: &[Secret]) -> Option<Step> {
         [one] => format!("secret {}", one.name),
         _ => format!("{stack} secrets"),
     };
-    let step = Step::lab(name, "services read them from files in their memory: passwords, certificates")
-        .within(Duration::from_secs(300))
-        .check(move |cx| {
-            let secrets = checked.clone();
-            async move {
-                let view = match cx.swarm().await {
-                    Ok(view) => view,
-                    Err(why) => return Check::Unknown(why),
-                };
-                let mut missing = Vec::new();
-                for secret in &secrets {
-                    match check(&cx, &view, secret).await {
-                        Check::True => {}
-                        Check::Failed(failure) => return Check::Failed(failure),
-                        other if secrets.len() == 1 => return other,
-                        Check::Unknown(why) => return Check::Unknown(why),
-                        Check::Not(why) => missing.push(format!("{}: {why}", secret.name)),
+    let step =
+        Step::lab(name, "services read them from files in their memory: passwords, certificates")
+            .within(Duration::from_secs(300))
+            .check(move |cx| {
+                let secrets = checked.clone();
+                async move {
+                    let view = match cx.swarm().await {
+                        Ok(view) => view,
+                        Err(why) => return Check::Unknown(why),
+                    };
+                    let mut missing = Vec::new();
+                    for secret in &secrets {
+                        match check(&cx, &view, secret).await {
+                            Check::True => {}
+                            Check::Failed(failure) => return Check::Failed(failure),
+                            other if secrets.len() == 1 => return other,
+                            Check::Unknown(why) => return Check::Unknown(why),
+                            Check::Not(why) => missing.push(format!("{}: {why}", secret.name)),
+                        }
                     }
+                    Check::when(missing.is_empty(), missing.join(", "))
                 }
-                Check::when(missing.is_empty(), missing.join(", "))
-            }
-        })
-        .apply(move |cx| {
-            let secrets = applied.clone();
-            async move {
-                let view = cx.swarm().await.map_err(no_manager)?;
-                for secret in &secrets {
-                    match check(&cx, &view, secret).await {
-                        // An apply that was cut off may have made it.
-                        Check::True => {}
-                        Check::Failed(failure) => return Err(failure.into()),
-                        _ => make::make(&cx, &view, secret).await?,
+            })
+            .apply(move |cx| {
+                let secrets = applied.clone();
+                async move {
+                    let view = cx.swarm().await.map_err(no_manager)?;
+                    for secret in &secrets {
+                        match check(&cx, &view, secret).await {
+                            // An apply that was cut off may have made it.
+                            Check::True => {}
+                            Check::Failed(failure) => return Err(failure.into()),
+                            _ => make::make(&cx, &view, secret).await?,
+                        }
                     }
+                    Ok(())
                 }
-                Ok(())
-            }
-        });
+            });
     Some(step)
 }
 

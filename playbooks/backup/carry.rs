@@ -46,14 +46,14 @@ async fn pieces(cx: &Cx, host: &str, script: &str, folder: &str, to: &Path) -> R
     );
     let said = cx.ok(host, Cmd::new(make).within(LONG)).await?.out();
     let mut said = said.split_whitespace();
-    let (Some(bytes), Some(digest)) = (said.next().and_then(|n| n.parse::<u64>().ok()), said.next())
+    let (Some(bytes), Some(digest)) =
+        (said.next().and_then(|n| n.parse::<u64>().ok()), said.next())
     else {
         return Err(Failure::new(format!("{host} does not say how long the file is")).into());
     };
     let failed = |e: std::io::Error| Failure::new(format!("write `{}`: {e}", to.display()));
     let mut options = std::fs::OpenOptions::new();
-    let mut out =
-        options.write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
+    let mut out = options.write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
     let (mut hash, mut got) = (Sha256::new(), 0);
     while got < bytes {
         let skip = got >> 20;

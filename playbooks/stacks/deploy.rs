@@ -83,7 +83,9 @@ async fn deploy(
     let differ: Vec<String> = differs(&view, &compose).into_iter().map(|(name, _)| name).collect();
     let (changed, new): (Vec<String>, Vec<String>) =
         differ.iter().cloned().partition(|name| deployed(&view, &compose, name).is_some());
-    if !turns || changed.is_empty() {
+    // Turns keep a healthy stack healthy. One that is not (its first deploy was cut off, a member is
+    // away) would wait for a health that only the change can bring.
+    if !turns || changed.is_empty() || !is_healthy(cx, gates).await {
         return send_part(cx, &compose, &differ).await;
     }
     if !new.is_empty() {
@@ -96,6 +98,16 @@ async fn deploy(
         well_again(cx, &compose, &service, within, gates).await?;
     }
     Ok(())
+}
+
+async fn is_healthy(cx: &Cx, gates: &[Step]) -> bool {
+    let fresh = cx.fresh();
+    for gate in gates {
+        if survey::check(&fresh, gate).await != Check::True {
+            return false;
+        }
+    }
+    true
 }
 
 /// What managers answer that are too slow for a moment, or elect a leader: docker's own bound on a

@@ -49,11 +49,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, stolon: &Stolon) -> Shipped {
             stolon.members.clone(),
             json!({ "backup": folder, "mount": lab.shared().unwrap_or("/") }),
         )),
-        health: vec![
-            cluster(stack, stolon),
-            members_well(stack, stolon),
-            databases(stack),
-        ],
+        health: vec![cluster(stack, stolon), members_well(stack, stolon), databases(stack)],
         takes_turns: true,
         ..Shipped::new("stolon.compose.yml", include_str!("stolon.compose.yml"))
     }
@@ -167,7 +163,9 @@ impl View {
     /// Asks the first sentinel that answers.
     pub(crate) async fn ask(cx: &Cx, stack: &str, members: &[String]) -> Result<Self, Check> {
         let mut why = Check::Unknown("it is not deployed yet".to_owned());
-        let ask = format!("sh -c 'stolonctl clusterdata read 2>&1; echo {NEXT}; stolonctl status -f json' 2>&1");
+        let ask = format!(
+            "sh -c 'stolonctl clusterdata read 2>&1; echo {NEXT}; stolonctl status -f json' 2>&1"
+        );
         for host in members {
             let script = inside(stack, &format!("sentinel-{host}"), &ask);
             why = match cx.run(host, &Cmd::new(script)).await {
@@ -263,27 +261,26 @@ fn holds(has: &Value, wanted: &Value) -> bool {
     }
 }
 
-async fn specify(
-    cx: &Cx,
-    stack: &str,
-    members: &[String],
-    mut spec: Value,
-) -> Result<(), Trouble> {
+async fn specify(cx: &Cx, stack: &str, members: &[String], mut spec: Value) -> Result<(), Trouble> {
     let view = cx.stolon(stack, members).await.map_err(|c| Failure::new(c.reason()))?;
     let text = |spec: &Value| Stdin::Bytes(spec.to_string().into_bytes());
     if view.data.is_some() {
         if let Some(fields) = spec.as_object_mut() {
             fields.retain(|key, _| !ONCE.contains(&key.as_str()));
         }
-        let update = inside(stack, &format!("sentinel-{}", view.host), "stolonctl update --patch -f -");
+        let update =
+            inside(stack, &format!("sentinel-{}", view.host), "stolonctl update --patch -f -");
         return cx.ok(&view.host, Cmd::new(update).stdin(text(&spec))).await.map(drop);
     }
     for member in members {
         let has = "[ ! -e /srv/stolon/postgres/PG_VERSION ]";
         if !cx.run(member, &Cmd::new(has)).await?.ok() {
-            let what = format!("{member} holds a database in /srv/stolon, and etcd knows no cluster");
+            let what =
+                format!("{member} holds a database in /srv/stolon, and etcd knows no cluster");
             return Err(Failure::new(what)
-                .hint("to initialize would wipe it: bring etcd's data back, or move the folder away")
+                .hint(
+                    "to initialize would wipe it: bring etcd's data back, or move the folder away",
+                )
                 .into());
         }
     }

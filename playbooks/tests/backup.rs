@@ -56,7 +56,10 @@ fn desk() -> Desk {
     desk.runs("node2", "stolon_databases");
     desk.runs("node3", "gitlab_gitlab");
     desk.write("etc-bp/common.sh", "secrets=$SECRETS\n");
-    desk.write("etc-bp/restore.sh", "cat >\"$STATE/database-$1\" && echo \"$1 of $2\" >>\"$STATE/log\"\n");
+    desk.write(
+        "etc-bp/restore.sh",
+        "cat >\"$STATE/database-$1\" && echo \"$1 of $2\" >>\"$STATE/log\"\n",
+    );
     desk.write("secrets/pgsql_bp", "secret-of-bp");
     desk.write("database-shop", "the rows of shop");
     let long: Vec<u8> = (0..17_000_000_u32).map(|n| (n % 251) as u8).collect();
@@ -102,8 +105,14 @@ async fn what_is_taken_is_brought_back() {
     assert!(name.starts_with("lab-20") && name.ends_with('Z'), "{name}");
     assert_eq!(
         tree(&backup.dir),
-        ["600 etcd.json", "600 gitlab-secrets.json", "600 gitlab.tar", "600 manifest.json",
-            "600 pgsql-gitlab.dump", "600 pgsql-shop.dump"]
+        [
+            "600 etcd.json",
+            "600 gitlab-secrets.json",
+            "600 gitlab.tar",
+            "600 manifest.json",
+            "600 pgsql-gitlab.dump",
+            "600 pgsql-shop.dump"
+        ]
     );
     assert!(tree(&desk.path("backups"))[0].starts_with("700 lab-"), "its owner's alone");
     // Whose keys they are not stays out.
@@ -114,7 +123,12 @@ async fn what_is_taken_is_brought_back() {
     assert!(std::fs::read(backup.dir.join("pgsql-gitlab.dump")).expect("there") == long);
     // All is lost, and comes back.
     let backup = read(&backup.dir, "lab").expect("a whole backup");
-    for (file, text) in [("database-shop", ""), ("database-gitlab", ""), ("gitlab-data", ""), ("gitlab/gitlab-secrets.json", "{}")] {
+    for (file, text) in [
+        ("database-shop", ""),
+        ("database-gitlab", ""),
+        ("gitlab-data", ""),
+        ("gitlab/gitlab-secrets.json", "{}"),
+    ] {
         desk.write(file, text);
     }
     std::fs::copy(desk.path("keys"), desk.path("keys-after")).expect("copied");
@@ -171,7 +185,8 @@ async fn what_is_not_as_it_was_written_is_refused() {
         said += &format!("{what}: {message}\n");
     };
     refused("another lab", "prod");
-    let change = |from: &str, to: &str| std::fs::write(&path, whole.replace(from, to)).expect("written");
+    let change =
+        |from: &str, to: &str| std::fs::write(&path, whole.replace(from, to)).expect("written");
     change("\"version\": 1", "\"version\": 2");
     refused("another version", "lab");
     change("\"etcd.json\"", "\"../etcd.json\"");

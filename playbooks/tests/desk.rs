@@ -38,7 +38,8 @@ pub struct Desk {
 
 impl Desk {
     pub fn new(blueprint: &str) -> Self {
-        let desk = Self { bench: Bench::new(blueprint), state: tempfile::tempdir().expect("a folder") };
+        let desk =
+            Self { bench: Bench::new(blueprint), state: tempfile::tempdir().expect("a folder") };
         for (name, text) in STUBS {
             let path = desk.write(&format!("bin/{name}"), text);
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a mode");

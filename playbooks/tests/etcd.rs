@@ -99,3 +99,71 @@ async fn a_member_that_reads_something_else_is_named() {
     bench.site.fault("node3", "c=$(docker ps", 1, Fault::Says(0, "stale\n", ""));
     insta::assert_snapshot!(asked(&bench, &step).await, @"not: `bp/lab` reads `stale` through node3");
 }
+
+/// Changes each member's definition: another image, which the nodes have.
+fn changed(bench: Bench) -> Bench {
+    let image = "{ etcd: { image: 'quay.io/coreos/etcd:v3.5.99' } }";
+    let bench =
+        bench.edited(&whole::blueprint().replace("stacks: [etcd]", &format!("stacks: [{image}]")));
+    bench.only(&["stacks"])
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_take_turns_each_healthy_before_the_next() {
+    let bench = whole::bench();
+    bench.done().await;
+    bench.site.changes();
+    let bench = changed(bench);
+    bench.up().await;
+    let changes = bench.site.changes();
+    let sent = changes.lines().filter(|l| l.contains("docker stack deploy")).count();
+    assert_eq!(sent, 3, "{changes}");
+
+    // A member that is not well after its turn keeps the others as they are.
+    let bench = whole::bench();
+    bench.done().await;
+    bench.site.changes();
+    let bench = changed(bench);
+    // Right before the deploy it is healthy, after it not.
+    let site = bench.site.clone();
+    tokio::spawn(async move {
+        while !site.lock().swarm().services.iter().any(|s| s.to_string().contains("v3.5.99")) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        site.fault("node2", "c=$(docker ps", 9999, Fault::Says(1, "it does not run", ""));
+    });
+    let ran = bench.up().await;
+    insta::assert_snapshot!(ran.failures(), @"
+    stacks / etcd deployed / : the others wait: etcd-node1 is not well within 5 min of its turn: node2: it does not run
+    last log lines of etcd_etcd-node2:
+      panic: no config
+      exit status 2
+    last log lines of etcd_etcd-node3:
+      panic: no config
+      exit status 2
+    the version before is back, and runs
+    ");
+    let changes = bench.site.changes();
+    assert_eq!(
+        changes.lines().filter(|l| l.contains("docker stack deploy")).count(),
+        1,
+        "{changes}"
+    );
+    assert!(changes.contains("docker service rollback --detach etcd_etcd-node1"), "{changes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stack_that_is_not_healthy_does_not_wait_for_turns() {
+    let bench = whole::bench();
+    bench.done().await;
+    bench.site.changes();
+    let bench = changed(bench);
+    bench.site.fault("node2", "c=$(docker ps", 2, Fault::Says(1, "it does not run", ""));
+    bench.up().await;
+    let changes = bench.site.changes();
+    assert_eq!(
+        changes.lines().filter(|l| l.contains("docker stack deploy")).count(),
+        1,
+        "{changes}"
+    );
+}

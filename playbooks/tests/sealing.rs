@@ -50,7 +50,9 @@ fn step(secret: &Secret) -> Step {
 /// Runs a step alone, twice; says what it did the first time.
 async fn run(bench: &Bench, step: Step) -> Ran {
     let (cx, events) = bench.cx();
-    let first = ran(&cx, events, std::slice::from_ref(&step), watch::channel(false).1).await.expect("no lock");
+    let first = ran(&cx, events, std::slice::from_ref(&step), watch::channel(false).1)
+        .await
+        .expect("no lock");
     if first.outcome.sums.failed == Some(0) {
         let (cx, events) = bench.cx();
         let again = ran(&cx, events, &[step], watch::channel(false).1).await.expect("no lock");
@@ -149,10 +151,7 @@ async fn certificates_are_renewed_when_a_third_of_their_life_is_left() {
     ? stacks / unused secrets: the secret tls_etcd is made anew before
     ");
     let ran = bench.done().await;
-    assert_eq!(
-        ran.applied(),
-        ["etcd secrets", "etcd deployed", "unused secrets"]
-    );
+    assert_eq!(ran.applied(), ["etcd secrets", "etcd deployed", "unused secrets"]);
     assert_eq!(kept(&bench), ["ca", "ca_key", "tls_etcd", "tls_etcd_client"]);
     assert_ne!(newest(&bench, "tls_etcd"), before);
     // A member after the other: each of them is a deploy of its own.

@@ -261,12 +261,22 @@ async fn a_change_that_does_not_run_stays_where_that_is_asked_for() {
 async fn what_a_slow_manager_did_not_take_is_sent_again() {
     let bench = bench().await;
     let why = "failed to create service shop_db: Error response from daemon: rpc error: code = DeadlineExceeded desc = context deadline exceeded";
-    bench.site.fault("node1", "set -e; umask 077; d=$(mktemp -d -p /run)", 2, Fault::Says(1, "", why));
+    bench.site.fault(
+        "node1",
+        "set -e; umask 077; d=$(mktemp -d -p /run)",
+        2,
+        Fault::Says(1, "", why),
+    );
     let ran = bench.up().await;
     assert_eq!(ran.failures(), "");
     assert_eq!(ran.applied(), ["shop deployed"]);
     let bench = self::bench().await;
-    bench.site.fault("node1", "set -e; umask 077; d=$(mktemp -d -p /run)", 99, Fault::Says(1, "", why));
+    bench.site.fault(
+        "node1",
+        "set -e; umask 077; d=$(mktemp -d -p /run)",
+        99,
+        Fault::Says(1, "", why),
+    );
     let said = bench.up().await.failures();
     assert!(said.contains("DeadlineExceeded"), "{said}");
 }
@@ -275,7 +285,12 @@ async fn what_a_slow_manager_did_not_take_is_sent_again() {
 async fn a_stack_that_docker_refuses_is_said() {
     let bench = bench().await;
     let why = "services.web.deploy.replicas must be a integer";
-    bench.site.fault("node1", "set -e; umask 077; d=$(mktemp -d -p /run)", 1, Fault::Says(1, "", why));
+    bench.site.fault(
+        "node1",
+        "set -e; umask 077; d=$(mktemp -d -p /run)",
+        1,
+        Fault::Says(1, "", why),
+    );
     let ran = bench.up().await;
     insta::assert_snapshot!(ran.failures(), @r#"
     stacks / shop deployed / : `set -e; umask 077; d=$(mktemp -d -p /run); trap 'rm -rf "$d"' EXIT; trap 'exit 129' HUP INT TERM; tar -x -C "$d"; cd "$d" detach=; if docker stack deploy --help…` exited with 1

@@ -122,12 +122,8 @@ async fn up(desk: &Desk) -> String {
     let (cx, events) = desk.cx();
     let ran = ran(&cx, events, &steps, watch::channel(false).1).await.expect("the lock is free");
     assert!(!desk.path("wiped").exists(), "a cluster was wiped");
-    let did: Vec<String> = desk
-        .log()
-        .lines()
-        .filter(|l| ["init", "update"].contains(l))
-        .map(str::to_owned)
-        .collect();
+    let did: Vec<String> =
+        desk.log().lines().filter(|l| ["init", "update"].contains(l)).map(str::to_owned).collect();
     format!("{} applied {:?} {}", did.join(", "), ran.sums().applied.unwrap_or(0), ran.failures())
 }
 
@@ -139,7 +135,8 @@ async fn a_fresh_cluster_is_initialized_once() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&data["cluster"]["spec"]).expect("JSON"));
     assert_eq!(up(&desk).await, " applied 0 ");
     // Stolon adds what initdb wrote.
-    let more = desk.read("clusterdata").replace("\"ssl\":\"on\"", "\"ssl\":\"on\",\"lc_time\":\"C\"");
+    let more =
+        desk.read("clusterdata").replace("\"ssl\":\"on\"", "\"ssl\":\"on\",\"lc_time\":\"C\"");
     desk.write("clusterdata", &more);
     assert_eq!(up(&desk).await, " applied 0 ");
 }
@@ -148,7 +145,9 @@ async fn a_fresh_cluster_is_initialized_once() {
 async fn a_changed_specification_is_an_update() {
     let desk = desk();
     up(&desk).await;
-    let other = desk.read("clusterdata").replace("\"max_connections\":\"200\"", "\"max_connections\":\"50\"");
+    let other = desk
+        .read("clusterdata")
+        .replace("\"max_connections\":\"200\"", "\"max_connections\":\"50\"");
     desk.write("clusterdata", &other);
     assert_eq!(up(&desk).await, "update applied 1 ");
     assert_eq!(up(&desk).await, " applied 0 ");

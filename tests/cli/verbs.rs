@@ -122,7 +122,8 @@ fn nothing_is_written_over_without_a_word() {
     assert!(none.err.contains("`backups` is no whole backup"), "{none:?}");
     let other = desk.at("other");
     std::fs::create_dir(&other).unwrap();
-    let manifest = r#"{ "version": 1, "lab": "prod", "time": "2026-01-01T00:00:00Z", "items": [] }"#;
+    let manifest =
+        r#"{ "version": 1, "lab": "prod", "time": "2026-01-01T00:00:00Z", "items": [] }"#;
     std::fs::write(other.join("manifest.json"), manifest).unwrap();
     let other = desk.bp(&["restore", "--yes", "--from", "other", "--json"]).exits(2);
     assert!(other.out.contains("of the lab `prod`, not of `lab`"), "{other:?}");

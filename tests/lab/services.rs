@@ -113,7 +113,8 @@ pub fn used(lab: &Lab) {
 /// An image pushed by one node runs on another; without the login or the authority it is refused.
 pub fn registry(lab: &Lab) {
     let image = "registry.lab.test/lab/web:1";
-    let refused = lab.ssh("node2", &format!("docker tag lab/web:1 {image} && docker push -q {image}"));
+    let refused =
+        lab.ssh("node2", &format!("docker tag lab/web:1 {image} && docker push -q {image}"));
     assert!(refused.0 != 0 && refused.1.contains("no basic auth"), "{}", refused.1);
     let password = secret(lab, "registry_password");
     std::fs::write(lab.dir.join("password"), &password).expect("write the password");
@@ -178,7 +179,10 @@ networks:
     file("lab/broken:1").expect("write shop.yml");
     let failed = lab.expect(UP, 1);
     let said = failed.failures();
-    assert!(said.contains("non-zero exit (1)") && said.contains("the version before is back"), "{said}");
+    assert!(
+        said.contains("non-zero exit (1)") && said.contains("the version before is back"),
+        "{said}"
+    );
     assert!(get(lab, "shop.lab.test", "/").contains("web 1\n200"));
 
     let client = std::process::Command::new("bash")
@@ -191,7 +195,9 @@ networks:
     let mut client = client.expect("bash starts");
     file("lab/web:2").expect("write shop.yml");
     lab.expect(UP, 0);
-    until(lab, "the new version answers", &|lab| get(lab, "shop.lab.test", "/").contains("web 2\n200"));
+    until(lab, "the new version answers", &|lab| {
+        get(lab, "shop.lab.test", "/").contains("web 2\n200")
+    });
     std::fs::write(lab.dir.join("stop"), "").expect("write stop");
     client.wait().expect("the client ends");
     let log = std::fs::read_to_string(lab.dir.join("client.log")).expect("client.log");
@@ -225,7 +231,10 @@ pub fn rotated(lab: &Lab) {
     std::fs::write(lab.dir.join("password"), format!("{new}\n")).expect("write the password");
     assert!(may_log_in(lab), "the new password does not work");
     let journals = sh("cat .bp/lab/journal/*", &lab.dir);
-    assert!(!journals.contains(&old) && !journals.contains(&new), "a password stands in the journal");
+    assert!(
+        !journals.contains(&old) && !journals.contains(&new),
+        "a password stands in the journal"
+    );
 }
 
 /// Whether the shop's role logs in with the password of the file, through the proxy.
@@ -271,22 +280,33 @@ pub fn node_lost(lab: &Lab) {
         "node1",
         "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}' | awk '$2 == \"Leader\" { print $1 }'",
     );
-    println!("  PostgreSQL's master on {lost}, Redis' primary on {primary}, the swarm's leader {leader}");
+    println!(
+        "  PostgreSQL's master on {lost}, Redis' primary on {primary}, the swarm's leader {leader}"
+    );
     let writer = ["node1", "node2", "node3"].into_iter().find(|n| *n != lost).expect("another");
-    lab.on(&node_of(lab, "stolon_databases"), &as_shop("create table if not exists kept (n int primary key)"));
+    lab.on(
+        &node_of(lab, "stolon_databases"),
+        &as_shop("create table if not exists kept (n int primary key)"),
+    );
     std::fs::write(lab.dir.join("password"), secret(lab, "pgsql_shop") + "\n").expect("write");
     let put = |name: &str, text: &str| {
         std::fs::write(lab.dir.join("put"), text).expect("write");
         let bp = crate::bp::binary();
         sh(
-            &format!("{} ssh -f lab.yml {writer} -- 'umask 077; cat >/run/{name}' <put", bp.display()),
+            &format!(
+                "{} ssh -f lab.yml {writer} -- 'umask 077; cat >/run/{name}' <put",
+                bp.display()
+            ),
             &lab.dir,
         );
     };
     put("password", &(secret(lab, "pgsql_shop") + "\n"));
     for (name, script) in [("pgsql", INTO_PGSQL), ("redis", INTO_REDIS)] {
         put(name, &script.replace("NODE", writer));
-        lab.on(writer, &format!(": >/run/kept.{name}; systemd-run -q --unit=keep-{name} sh /run/{name}"));
+        lab.on(
+            writer,
+            &format!(": >/run/kept.{name}; systemd-run -q --unit=keep-{name} sh /run/{name}"),
+        );
     }
     let count = |name: &str| -> usize {
         lab.on(writer, &format!("wc -l </run/kept.{name}")).parse().expect("a number")
@@ -298,7 +318,10 @@ pub fn node_lost(lab: &Lab) {
     let (pgsql, redis) = (count("pgsql"), count("redis"));
     let (mut pgsql_after, mut redis_after) = (None, None);
     while pgsql_after.is_none() || redis_after.is_none() {
-        assert!(cut.elapsed() < Duration::from_secs(300), "writes do not go on: {pgsql_after:?} {redis_after:?}");
+        assert!(
+            cut.elapsed() < Duration::from_secs(300),
+            "writes do not go on: {pgsql_after:?} {redis_after:?}"
+        );
         if pgsql_after.is_none() && count("pgsql") > pgsql + 3 {
             pgsql_after = Some(cut.elapsed().as_secs());
         }
@@ -316,7 +339,8 @@ pub fn node_lost(lab: &Lab) {
     lab.on(writer, "for s in stolon_proxy redis_redis; do docker kill $(docker ps -q --filter label=com.docker.swarm.service.name=$s-WRITER) >/dev/null; done; true".replace("WRITER", writer).as_str());
     crate::settled(lab);
     let kept = lab.on(writer, "sort -n /run/kept.pgsql");
-    let there = lab.on(&node_of(lab, "stolon_databases"), &as_shop("select n from kept order by n"));
+    let there =
+        lab.on(&node_of(lab, "stolon_databases"), &as_shop("select n from kept order by n"));
     assert_eq!(missing(&kept, &there), Vec::<String>::new(), "acknowledged by PostgreSQL and lost");
     let kept = lab.on(writer, "sort -n /run/kept.redis");
     let node = self::primary(lab, writer);
@@ -338,7 +362,9 @@ fn missing(kept: &str, there: &str) -> Vec<String> {
 fn as_shop(sql: &str) -> String {
     inside(
         "stolon_databases",
-        &format!("PGPASSWORD=$(cat /run/secrets/pgsql_shop) PGSSLMODE=require psql -h postgresql -U shop -d shop -qXAtc \"{sql}\""),
+        &format!(
+            "PGPASSWORD=$(cat /run/secrets/pgsql_shop) PGSSLMODE=require psql -h postgresql -U shop -d shop -qXAtc \"{sql}\""
+        ),
     )
 }
 
