@@ -194,7 +194,8 @@ async fn what_never_becomes_healthy_is_named() {
     let desk = desk();
     up(&desk).await;
     let mut said = String::new();
-    let wrong: [(&str, fn(&mut Value)); 6] = [
+    type Damage = fn(&mut Value);
+    let wrong: [(&str, Damage); 6] = [
         ("two lead", |s| s["sentinels"][0]["leader"] = json!(true)),
         ("none leads", |s| s["sentinels"] = json!([])),
         ("a keeper is away", |s| s["keepers"][2]["healthy"] = json!(false)),

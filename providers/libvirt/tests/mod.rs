@@ -74,6 +74,7 @@ fn lab(name: &str, x: u8, hosts: usize, template: Template) -> Lab {
         swarm: Swarm { pool: "10.200.0.0/16".parse().expect("a pool"), networks: Vec::new() },
         images: Images::default(),
         stacks: Vec::new(),
+        secrets: Default::default(),
         phases: Vec::new(),
         ssh_key: None,
     }
