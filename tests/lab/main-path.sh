@@ -10,10 +10,14 @@ mkdir -p target
 # The images are mostly unpacked and packed: there is time for it beside the tests before the lab.
 tests/lab/images.sh target/images >target/images.log 2>&1 &
 images=$!
-trap 'kill $images 2>/dev/null || :; tests/lab/ground.sh down' EXIT
+redis=
+trap 'kill $images $redis 2>/dev/null || :; tests/lab/ground.sh down' EXIT
 cargo test --locked --package tests --features lab --test engine
-cargo test --locked --package tests --features lab --test gluster
 wait $images || { cat target/images.log; exit 1; }
-cargo test --locked --package tests --features lab --test redis
+# Both wait for timers of what they run most of the time.
+cargo test --locked --package tests --features lab --test redis >target/redis.log 2>&1 &
+redis=$!
+cargo test --locked --package tests --features lab --test gluster
+wait $redis || { cat target/redis.log; exit 1; }
 tests/lab/ground.sh fresh
 tests/lab/ground.sh exec cargo test --locked --package tests --features lab --test lab -- --nocapture

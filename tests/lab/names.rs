@@ -1,6 +1,7 @@
 //! The lab's names: a real PowerDNS beside the guests, with records that are not the lab's.
 
 use crate::bp::{Lab, sh};
+use crate::replaced;
 use serde_json::Value;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -172,17 +173,32 @@ pub fn only_the_strangers(lab: &Lab) {
     assert_eq!(names(lab, "20.10.in-addr.arpa"), ["250.30.20.10.in-addr.arpa. PTR"]);
 }
 
-/// What both zones hold.
-pub fn both(lab: &Lab) -> (Vec<String>, Vec<String>) {
-    (names(lab, "lab.test"), names(lab, "20.10.in-addr.arpa"))
-}
-
-/// A second lab's names stand beside the first one's.
-pub fn of_both_labs(lab: &Lab) {
-    let (with, back) = both(lab);
+/// A second blueprint in the same libvirt and the same zone: its `destroy` leaves the first whole.
+pub fn second_lab(lab: &Lab) {
+    let text = std::fs::read_to_string(lab.dir.join("lab.yml")).expect("lab.yml");
+    let provider = text.split("machine:").next().expect("a provider comes first");
+    let provider = replaced(provider, "name: lab\n", "name: other\n");
+    let provider = replaced(&provider, "network: lab\n", "network: other\n");
+    let provider = replaced(&provider, "subnet: 10.20.30.0/24", "subnet: 10.20.31.0/24");
+    let other = format!(
+        "{provider}machine: {{ cpus: 1, memory: 1GiB, disk: 10GiB }}\nhosts: {{ box: {{ role: none }} }}\n{}\
+         phases: [machines, base, dns]\n",
+        DNS.split("  records:").next().expect("records come last").to_owned()
+            + "  records: { shop: { cname: box } }\n"
+    );
+    std::fs::write(lab.dir.join("other.yml"), other).expect("write other.yml");
+    let before = (names(lab, "lab.test"), names(lab, "20.10.in-addr.arpa"));
+    lab.expect(&["up", "other.yml", "--yes"], 0);
+    lab.expect(&["plan", "other.yml"], 0);
+    lab.expect(&["plan", "lab.yml"], 0);
+    let with = names(lab, "lab.test");
     for name in ["box.lab.test. A", "shop.lab.test. CNAME"] {
         assert!(with.iter().any(|n| n == name), "{name} is not in {with:?}");
     }
     // The reverse zone is the two labs' as well.
+    let back = names(lab, "20.10.in-addr.arpa");
     assert!(back.iter().any(|n| n.contains(".31.20.10.in-addr.arpa. PTR")), "{back:?}");
+    lab.expect(&["destroy", "other.yml", "--yes"], 0);
+    assert_eq!((names(lab, "lab.test"), names(lab, "20.10.in-addr.arpa")), before);
+    lab.expect(&["status", "lab.yml"], 0);
 }

@@ -89,7 +89,7 @@ pub fn own_stacks(lab: &Lab) {
     let plan = lab.expect(PLAN, 3);
     assert_eq!(plan.shown(), ["stacks/unlisted stacks/".to_owned()].into());
     lab.expect(UP, 0);
-    assert_eq!(lab.on("node1", "docker stack ls --format '{{.Name}}'"), "etcd");
+    assert_eq!(lab.on("node1", "docker stack ls --format '{{.Name}}' | sort | xargs"), "bp etcd");
 }
 
 /// What `lab/broken:1` prints before it ends.
