@@ -5,12 +5,13 @@ CARGO ?= cargo
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 STAGE := @tests/lab/stage.sh
 
-.PHONY: help lab test bench clean-lab packages build
+.PHONY: help lab test services bench clean-lab packages build
 
 help:
 	@echo 'make lab        builds bp, makes the lab of blueprints/lab.yml on this machine, shows its state'
 	@echo 'make clean-lab  takes that lab away'
 	@echo 'make test       everything that CI runs, real virtual machines included'
+	@echo 'make services   the stacks that bp ships, on real virtual machines; not a part of make test'
 	@echo 'make bench      what an up with nothing to do costs on 1, 25 and 100 hosts'
 
 packages:
@@ -34,6 +35,11 @@ test:
 	$(STAGE) build $(CARGO) build --locked --package bp
 	$(STAGE) tests $(CARGO) test --locked --workspace
 	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh
+
+services:
+	$(STAGE) packages tests/lab/packages.sh tests
+	$(STAGE) build $(CARGO) build --locked --package bp
+	$(STAGE) services $(SUDO) tests/lab/services.sh
 
 bench:
 	$(STAGE) packages tests/lab/packages.sh tests

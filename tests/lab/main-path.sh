@@ -8,7 +8,7 @@ export XDG_CACHE_HOME=$PWD/target/lab-cache
 
 mkdir -p target
 # The images are mostly unpacked and packed: there is time for it beside the tests before the lab.
-tests/lab/images.sh target/images etcd web redis traefik registry >target/images.log 2>&1 &
+tests/lab/images.sh target/images etcd web redis >target/images.log 2>&1 &
 images=$!
 redis=
 trap 'kill $images $redis 2>/dev/null || :; tests/lab/ground.sh down' EXIT
@@ -20,4 +20,4 @@ redis=$!
 cargo test --locked --package tests --features lab --test gluster
 wait $redis || { cat target/redis.log; exit 1; }
 tests/lab/ground.sh fresh
-tests/lab/ground.sh exec cargo test --locked --package tests --features lab --test lab -- --nocapture
+tests/lab/ground.sh exec cargo test --locked --package tests --features lab --test lab -- --nocapture the_main_path
