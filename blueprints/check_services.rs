@@ -154,10 +154,11 @@ pub(crate) fn gitlab(plan: &Plan<'_>, context: &mut Context<'_>) {
             let help = "`machine: { memory: 8GiB }` of a node, or of all";
             context.problems.push(Problem::warning(stack.at, message).help(help));
         }
-        if !plan.lab.redis_tls() {
-            let message =
-                "GitLab 17 speaks no TLS to Sentinels, and `redis` answers to nothing else";
-            let help = "`version: \"18\"` does; it needs PostgreSQL 16 or newer";
+        let redis = plan.lab.swarm.networks.iter().find(|n| n.name == "redis");
+        if !plan.lab.redis_tls() && !redis.is_some_and(|n| n.encrypted) {
+            let message = "GitLab 17 speaks no TLS to Sentinels: Redis goes without it";
+            let help = "`swarm: { networks: [{ name: redis, encrypted: true }] }` encrypts what the \
+                        nodes say to each other";
             context.problems.push(Problem::warning(stack.at, message).help(help));
         }
     }

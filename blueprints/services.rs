@@ -112,8 +112,8 @@ impl StackKind {
 }
 
 impl Lab {
-    /// Whether GitLab, where there is one, speaks TLS to Redis behind Sentinels: it does from 18.10 on
-    /// (`docs.gitlab.com/administration/redis/tls`), of which bp's version 18 is.
+    /// Whether Redis speaks TLS: not beside a GitLab that speaks none to Sentinels, as before 18.10
+    /// (`docs.gitlab.com/administration/redis/tls`); bp's version 18 is newer.
     pub fn redis_tls(&self) -> bool {
         let old = |s: &Stack| matches!(s.kind, StackKind::Gitlab(_)) && s.version == "17";
         !self.stacks.iter().any(old)

@@ -17,15 +17,16 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
     // A primary takes writes while a majority, itself counted, follows it.
     let followers = (members.len() / 2).to_string();
     let conf = include_str!("redis/redis.conf").replace("{{followers}}", &followers);
+    let mut secrets = vec![Secret::generated(lab, "redis_password")];
+    if lab.redis_tls() {
+        secrets.push(Secret::of(lab, "tls_redis", Source::Certificate(names(members))));
+    }
     let mut health: Vec<Step> = members.iter().map(|m| well(&stack.name, m)).collect();
     health.push(key(lab, &stack.name, members));
     Shipped {
-        values: json!({ "members": members, "names": members.join(" ") }),
+        values: json!({ "members": members, "names": members.join(" "), "tls": lab.redis_tls() }),
         files: vec![("redis.sh", include_str!("redis/redis.sh").to_owned()), ("redis.conf", conf)],
-        secrets: vec![
-            Secret::generated(lab, "redis_password"),
-            Secret::of(lab, "tls_redis", Source::Certificate(names(members))),
-        ],
+        secrets,
         playbook: Some(("redis.yml", members.to_vec(), json!({}))),
         health,
         takes_turns: true,

@@ -4,8 +4,8 @@ use crate::ground::{Ground, MEMBERS, Part};
 use std::thread;
 
 /// Started for the first time, all in order.
-fn begun(name: &str) -> Ground {
-    let mut ground = Ground::new(name);
+fn begun(name: &str, tls: bool) -> Ground {
+    let mut ground = Ground::new(name, tls);
     ground.start_all(&MEMBERS);
     ground.well();
     assert_eq!(ground.primary("node1"), "node1", "the first member is the first primary");
@@ -18,7 +18,7 @@ fn another(than: &str) -> &'static str {
 
 #[test]
 fn strangers_are_refused() {
-    let ground = begun("strangers");
+    let ground = begun("strangers", true);
     let say = |script: &str| ground.ask("node2", script).1;
     let tls = "redis-cli --tls --cacert /etc/bp/ca.crt -h";
     assert!(say(&format!("REDISCLI_AUTH=wrong {tls} redis-node1 ping")).contains("WRONGPASS"));
@@ -40,7 +40,7 @@ fn strangers_are_refused() {
 
 #[test]
 fn a_primary_that_dies_or_ends_is_followed_by_another() {
-    let mut ground = begun("changes");
+    let mut ground = begun("changes", true);
     ground.writes("node2", "before");
     ground.kill(Part::Redis, "node1");
     ground.writes("node2", "after");
@@ -81,7 +81,7 @@ fn a_primary_that_dies_or_ends_is_followed_by_another() {
 
 #[test]
 fn a_primary_that_is_cut_off_takes_no_writes_when_another_one_does() {
-    let ground = begun("cut");
+    let ground = begun("cut", false);
     ground.writes("node1", "before");
     ground.wire("node1", "down");
     let alone = || ground.cli("node1", "127.0.0.1:6379", "set alone value");
@@ -100,7 +100,7 @@ fn a_primary_that_is_cut_off_takes_no_writes_when_another_one_does() {
 
 #[test]
 fn all_of_them_start_again_and_a_disk_is_lost() {
-    let mut ground = begun("again");
+    let mut ground = begun("again", true);
     ground.kill(Part::Redis, "node1");
     ground.writes("node2", "key");
     let primary = ground.primary("node2");

@@ -21,6 +21,7 @@ chown -R 999:999 secrets && chmod 0400 secrets/*";
 pub struct Ground {
     dir: PathBuf,
     wire: Child,
+    tls: bool,
     /// The servers, then the sentinels.
     containers: Vec<Container>,
 }
@@ -46,8 +47,8 @@ pub enum Part {
 pub const MEMBERS: [&str; 3] = ["node1", "node2", "node3"];
 
 impl Ground {
-    /// Three members with empty disks, not started.
-    pub fn new(name: &str) -> Self {
+    /// Three members with empty disks, not started, which speak TLS or not.
+    pub fn new(name: &str, tls: bool) -> Self {
         let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
         let target = target.canonicalize().expect("the target folder");
         let dir = target.join("redis").join(name);
@@ -69,7 +70,7 @@ impl Ground {
         std::fs::write(dir.join("bp/redis.conf"), CONF.replace("{{followers}}", "1"))
             .expect("written");
         let wire = namespaces(&["--net"], "ip link add br0 type bridge && ip link set br0 up");
-        let mut ground = Self { dir, wire, containers: Vec::new() };
+        let mut ground = Self { dir, wire, tls, containers: Vec::new() };
         for part in ["redis", "sentinel"] {
             for member in MEMBERS {
                 ground.empty(member);
@@ -229,6 +230,7 @@ impl Ground {
         command
             .env("MEMBERS", MEMBERS.join(" "))
             .env("HOST", &container.member)
+            .env("TLS", if self.tls { "yes" } else { "no" })
             .env("HOSTNAME", &container.name);
         command
     }
@@ -249,8 +251,9 @@ impl Ground {
     /// What `redis-cli` with the password says to a server or a sentinel.
     pub fn cli(&self, member: &str, address: &str, words: &str) -> String {
         let (name, port) = address.split_once(':').expect("name and port");
+        let tls = if self.tls { "--tls --cacert /etc/bp/ca.crt" } else { "" };
         let cli = format!(
-            "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt -h {name} -p {port} {words}"
+            "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning {tls} -h {name} -p {port} {words}"
         );
         self.ask(member, &cli).1
     }

@@ -5,7 +5,8 @@
 #   well               whether this member is in order: the reason why not on the last line
 #   read, write KEY [VALUE]   a key on every member; through the primary
 #
-# MEMBERS are the hosts that hold a member, HOST is this one. Passwords go from the secret's file
+# MEMBERS are the hosts that hold a member, HOST is this one, TLS is `no` where a client of the lab
+# can't speak it. Passwords go from the secret's file
 # into configurations in memory and into the environment of redis-cli, never into arguments.
 set -u
 umask 077
@@ -14,6 +15,8 @@ export LC_ALL=C
 password=$(cat /run/secrets/redis_password) || exit 1
 ca=/etc/bp/ca.crt
 state=/sentinel/sentinel.conf
+with_tls="--tls --cacert $ca"
+[ "$TLS" = yes ] || with_tls=
 first=${MEMBERS%% *}
 count=0
 for member in $MEMBERS; do count=$((count + 1)); done
@@ -24,7 +27,8 @@ say() { echo "bp: $*" >&2; }
 ask() {
     address=$1 port=$2
     shift 2
-    REDISCLI_AUTH=$password timeout 8 redis-cli --no-auth-warning --tls --cacert "$ca" \
+    # shellcheck disable=SC2086
+    REDISCLI_AUTH=$password timeout 8 redis-cli --no-auth-warning $with_tls \
         -h "$address" -p "$port" "$@" 2>/dev/null
 }
 
@@ -86,7 +90,10 @@ primary() {
 # The line by which this node's sentinel knows its primary.
 kept() { grep '^sentinel monitor redis ' "$state" 2>/dev/null | head -n 1; }
 
-tls() {
+# The port, and whom it lets in.
+listen() {
+    echo "requirepass $password"
+    [ "$TLS" = yes ] || { echo "port $1"; return; }
     cat <<END
 port 0
 tls-port $1
@@ -95,7 +102,6 @@ tls-key-file /run/secrets/tls_redis
 tls-ca-cert-file $ca
 tls-auth-clients no
 tls-replication yes
-requirepass $password
 END
 }
 
@@ -113,7 +119,7 @@ server() {
     done
     {
         cat /etc/bp/redis.conf
-        tls 6379
+        listen 6379
         echo "masterauth $password"
         echo "replica-announce-ip redis-$HOST"
         echo 'replica-announce-port 6379'
@@ -176,7 +182,7 @@ sentinel() {
     primary=$(kept | cut -d ' ' -f 4)
     case " $MEMBERS " in *" ${primary#redis-} "*) ;; *) primary=$(primary 10) ;; esac
     {
-        tls 26379
+        listen 26379
         cat <<END
 dir /sentinel
 sentinel myid $(echo "sentinel-$HOST" | sha1sum | cut -c 1-40)
