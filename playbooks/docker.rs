@@ -481,6 +481,17 @@ fn read<T: DeserializeOwned>(text: Option<&String>) -> Result<T, String> {
     serde_json::from_str(text).map_err(|e| format!("docker answered what bp can't read: {e}"))
 }
 
+/// Whether a change failed of managers that are too slow for a moment, or elect a leader: docker's
+/// own bound on a request is a few seconds.
+pub(crate) fn passes(failure: &Failure) -> bool {
+    ["context deadline exceeded", "The swarm does not have a leader", "update out of sequence"]
+        .iter()
+        .any(|p| failure.detail.contains(p))
+}
+
+/// How often a change is sent while managers answer so.
+pub(crate) const ATTEMPTS: u32 = 5;
+
 /// The failure of a step that needs a manager and finds none.
 pub(crate) fn no_manager(why: String) -> Failure {
     Failure::new(format!("no manager can act: {why}"))

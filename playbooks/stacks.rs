@@ -21,7 +21,7 @@ use crate::cx::Cx;
 use crate::docker::{LAB_LABEL, Service, SwarmView, no_manager};
 use crate::secrets::{self, Secret};
 use crate::step::{Check, Failure, Step, Trouble, tail};
-use crate::{converge, health, limits, networks, runbook, shipped};
+use crate::{converge, docker, health, limits, networks, runbook, shipped};
 use blueprints::{Lab, Stack};
 use providers::{Cmd, quote};
 use std::collections::BTreeSet;
@@ -121,20 +121,33 @@ fn unlisted(lab: &Lab, composes: &[Compose]) -> Step {
         .apply(move |cx| {
             let (lab, names) = (of.clone(), keep.clone());
             async move {
-                let view = cx.swarm().await.map_err(no_manager)?;
-                for (stack, service) in left_services(&view, &lab, &names) {
-                    if names.iter().any(|c| c.name == stack) {
-                        let rm =
-                            Cmd::new(format!("docker service rm {} >/dev/null", quote(&service)));
-                        cx.ok(&view.manager, rm).await?;
+                for attempt in 1.. {
+                    match remove_unlisted(&cx, &lab, &names).await {
+                        Err(Trouble::Failure(failure))
+                            if attempt < docker::ATTEMPTS && docker::passes(&failure) =>
+                        {
+                            tokio::time::sleep(limits::POLL_SLOWEST).await;
+                        }
+                        other => return other,
                     }
                 }
-                for stack in left(&view, &lab, &names) {
-                    remove(&cx, &view.manager, &stack).await?;
-                }
-                Ok(())
+                unreachable!("the loop ends by its attempts")
             }
         })
+}
+
+async fn remove_unlisted(cx: &Cx, lab: &str, composes: &[Compose]) -> Result<(), Trouble> {
+    let view = cx.fresh().swarm().await.map_err(no_manager)?;
+    for (stack, service) in left_services(&view, lab, composes) {
+        if composes.iter().any(|c| c.name == stack) {
+            let rm = Cmd::new(format!("docker service rm {} >/dev/null", quote(&service)));
+            cx.ok(&view.manager, rm).await?;
+        }
+    }
+    for stack in left(&view, lab, composes) {
+        remove(cx, &view.manager, &stack).await?;
+    }
+    Ok(())
 }
 
 /// Stacks of the lab that are none of these.

@@ -4,7 +4,7 @@ use super::registry::{self, Login};
 use super::{GONE, last_words};
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::{Cx, Deployed};
-use crate::docker::{Service, SwarmView, no_manager};
+use crate::docker::{self, Service, SwarmView, no_manager};
 use crate::secrets::{self, Secret};
 use crate::step::{Check, Failure, Step, Trouble};
 use crate::{converge, limits, survey};
@@ -110,14 +110,6 @@ async fn is_healthy(cx: &Cx, gates: &[Step]) -> bool {
     true
 }
 
-/// What managers answer that are too slow for a moment, or elect a leader: docker's own bound on a
-/// request is a few seconds.
-const PASSING: [&str; 3] =
-    ["context deadline exceeded", "The swarm does not have a leader", "update out of sequence"];
-
-/// How often a stack is sent while managers answer so.
-const ATTEMPTS: u32 = 5;
-
 /// Sends these services; again those that did not arrive, where managers were too slow.
 async fn send_part(cx: &Cx, compose: &Compose, services: &[String]) -> Result<(), Trouble> {
     let mut left = services.to_vec();
@@ -126,7 +118,7 @@ async fn send_part(cx: &Cx, compose: &Compose, services: &[String]) -> Result<()
             Err(Trouble::Failure(failure)) => failure,
             other => return other,
         };
-        if attempt == ATTEMPTS || !PASSING.iter().any(|p| failure.detail.contains(p)) {
+        if attempt == docker::ATTEMPTS || !docker::passes(&failure) {
             return Err(failure.into());
         }
         tokio::time::sleep(limits::POLL_SLOWEST).await;

@@ -1,6 +1,7 @@
 //! Stacks that left the blueprint.
 
 use super::bench::{Bench, LAB};
+use super::fake::Fault;
 use super::stacks::WEB;
 use serde_json::json;
 use std::time::Duration;
@@ -63,6 +64,19 @@ async fn the_last_stack_that_left_the_blueprint_goes_too() {
     node1$ docker stack rm shop >/dev/null
     ");
     assert!(bench.site.lock().swarm().tasks.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_manager_is_asked_again_to_remove_a_stack() {
+    let bench = two().await;
+    let left = "swarm: { networks: [db] }\nstacks: [{ shop: { file: shop.yml } }]\n";
+    let bench = bench.edited(&format!("{LAB}\n{left}"));
+    let why = "Failed to remove service blog_blog: rpc error: code = DeadlineExceeded desc = context deadline exceeded";
+    bench.site.fault("node1", "docker stack rm blog", 2, Fault::Says(1, "", why));
+    bench.done().await;
+    let names: Vec<String> =
+        bench.site.lock().swarm().services.iter().map(|s| s["Spec"]["Name"].to_string()).collect();
+    assert!(!names.contains(&"\"blog_blog\"".to_owned()), "{names:?}");
 }
 
 #[tokio::test(start_paused = true)]
