@@ -5,28 +5,33 @@ use crate::{Stage, replaced, repository, settled, write_blueprint};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+/// Stolon, GitLab and its runner are stand-ins: `tests/lab/images` says what they do and what not.
 const STACKS: &str = "  - etcd
   - redis
+  - stolon:
+      image: lab/stolon-stand-in:0.17.0-pg17
+      databases: { shop: {}, gitlab: { extensions: [pg_trgm, btree_gist] } }
   - traefik
   - registry
+  - gitlab: { image: \"lab/gitlab-stand-in:18\", runner: { image: \"lab/gitlab-runner-stand-in:18\" } }
 ";
 
 /// What is asked of them, one after another on the same lab.
 pub const STAGES: &[(&str, Stage)] = &[
-    ("deployed and healthy", deployed),
+    ("all deployed and healthy", deployed),
     ("used as their users do", used),
     ("an image goes through the registry", registry),
     ("a broken change is taken back, a good one fails no request", changed),
     ("a password is rotated", rotated),
-    ("a backup is taken and restored", carried),
-    ("the machine of Redis' primary is lost and comes back", machine_lost),
+    ("the machine with all primaries is lost and comes back", machine_lost),
+    ("a backup is taken, the lab made anew, the backup restored", carried),
     ("destroy leaves nothing", destroyed),
 ];
 
 /// The lab with the services, and what else its stacks are.
 fn write(lab: &Lab, more: &str) {
     let images = repository().join("target/images");
-    let archives: Vec<String> = ["redis", "traefik", "registry"]
+    let archives: Vec<String> = ["redis", "stolon", "traefik", "registry", "gitlab"]
         .iter()
         .map(|name| format!("{}/{name}.tar", images.display()))
         .collect();
@@ -105,6 +110,22 @@ fn used(lab: &Lab) {
         &lab.dir,
     );
     assert!(strange.contains("certificate"), "verified without the authority: {strange}");
+    let page = get(lab, "gitlab.lab.test", "/users/sign_in");
+    assert!(page.ends_with("200") && page.contains("GitLab"), "{page}");
+    let now = psql(lab, "shop", "CREATE TABLE lamps AS SELECT 7 AS lit; SELECT lit FROM lamps");
+    assert_eq!(now, (0, "7".to_owned()));
+    let other = psql(
+        lab,
+        "shop",
+        "SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname = current_user",
+    );
+    assert_eq!(other, (0, "0".to_owned()), "the owner of a database is no superuser");
+}
+
+/// What a database answers its owner, who comes through the proxies as any client does.
+fn psql(lab: &Lab, owner: &str, sql: &str) -> (i32, String) {
+    let command = format!(". /etc/bp/common.sh; as {owner} pgsql_{owner} {owner} -c \"{sql}\"");
+    lab.ssh(&node_of(lab, "stolon_databases"), &inside("stolon_databases", &command))
 }
 
 /// An image pushed by one node runs on another; without the login or the authority it is refused.
@@ -211,12 +232,6 @@ fn until(what: &str, is: impl Fn() -> bool) {
 
 /// A rotated password: the new one works, the old one does not, the old secrets are gone.
 fn rotated(lab: &Lab) {
-    let names = |lab: &Lab| -> BTreeSet<String> {
-        lab.on("node1", "docker secret ls --format '{{.Name}}'")
-            .lines()
-            .map(str::to_owned)
-            .collect()
-    };
     let (old, before) = (secret(lab, "traefik_password"), names(lab));
     assert_eq!(dashboard(lab, &old), "200");
     lab.expect(&["secret", "rotate", "traefik_password", "lab.yml", "--yes"], 0);
@@ -226,8 +241,43 @@ fn rotated(lab: &Lab) {
     assert!(gone.len() == 2 && gone.iter().all(|n| n.contains("traefik_password")), "{gone:?}");
     assert_eq!(now.len(), before.len(), "{now:?}");
     assert_eq!((dashboard(lab, &old).as_str(), dashboard(lab, &new).as_str()), ("401", "200"));
+
+    // GitLab is a client of its database.
+    let (old, before) = (secret(lab, "pgsql_gitlab"), names(lab));
+    lab.expect(&["secret", "rotate", "pgsql_gitlab", "lab.yml", "--yes"], 0);
+    let gone: Vec<String> = before.difference(&names(lab)).cloned().collect();
+    assert!(gone.len() == 1 && gone[0].contains("pgsql_gitlab"), "{gone:?}");
+    assert_eq!(psql(lab, "gitlab", "SELECT 1"), (0, "1".to_owned()));
+    let page = get(lab, "gitlab.lab.test", "/users/sign_in");
+    assert!(page.ends_with("200"), "{page}");
+    std::fs::write(lab.dir.join("password"), &old).expect("write the password");
+    let node = node_of(lab, "stolon_databases");
+    let login = "read -r PGPASSWORD; export PGPASSWORD; . /etc/bp/common.sh; psql -w -U gitlab -d gitlab -c \"SELECT 1\" 2>&1";
+    let login = inside("stolon_databases", login).replace("docker exec", "docker exec -i");
+    let refused = sh(
+        &format!(
+            "{} ssh -f lab.yml {node} -- {} <password || true",
+            crate::bp::binary().display(),
+            quoted(&login)
+        ),
+        &lab.dir,
+    );
+    assert!(refused.contains("password authentication failed"), "the old password: {refused}");
     let journals = sh("cat .bp/lab/journal/*", &lab.dir);
-    assert!(!journals.contains(&old) && !journals.contains(&new), "a password stands in a journal");
+    for secret in [old, new] {
+        assert!(!journals.contains(&secret), "a password stands in a journal");
+    }
+}
+
+/// The secrets of the swarm.
+fn names(lab: &Lab) -> BTreeSet<String> {
+    let list = lab.on("node1", "docker secret ls --format '{{.Name}}'");
+    list.lines().map(str::to_owned).collect()
+}
+
+/// One word of a shell's line.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// What the dashboard answers to a login.
@@ -244,7 +294,7 @@ fn dashboard(lab: &Lab, password: &str) -> String {
 /// Numbers that Redis acknowledged and that one more member has, one a line, as long as it runs.
 const KEEP: &str = r#"c=$(docker ps -q --filter label=com.docker.swarm.service.name=redis_redis-NODE | head -n 1)
 exec docker exec "$c" sh -c 'export REDISCLI_AUTH=$(cat /run/secrets/redis_password); i=0
-cli() { timeout 10 redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt "$@" 2>/dev/null; }
+cli() { timeout 10 redis-cli --no-auth-warning "$@" 2>/dev/null; }
 while [ ! -e /run/redis/enough ]; do
 p=$(cli -h sentinel-NODE -p 26379 sentinel get-master-addr-by-name redis | head -n 1)
 i=$((i+1))
@@ -253,17 +303,106 @@ case "$(printf "SET kept:$i 1\nWAIT 1 3000\n" | cli -h "${p:-nobody}" -p 6379 | 
 done' >/run/kept
 "#;
 
-/// The first manager is lost, with the first primary of Redis on it: what was acknowledged is there
-/// afterwards.
+/// A client that writes numbers to PostgreSQL as long as it runs, and keeps a list of those that were
+/// acknowledged.
+const LEDGER: &str = "services:
+  ledger:
+    image: lab/stolon-stand-in:0.17.0-pg17
+    command: [sh, /ledger.sh]
+    networks: [pgsql]
+    secrets: [pgsql_shop]
+    configs: [{ source: ca, target: /etc/bp/ca.crt }, { source: script, target: /ledger.sh }]
+    volumes: ['/srv/ledger:/srv/ledger']
+    deploy: { placement: { constraints: ['node.labels.bp.host == NODE'] } }
+networks: { pgsql: { external: true } }
+secrets: { pgsql_shop: { external: true } }
+configs: { ca: { external: true }, script: { file: ledger.sh } }
+";
+
+const LEDGER_SCRIPT: &str = "export PGHOST=postgresql PGUSER=shop PGDATABASE=shop PGCONNECT_TIMEOUT=10
+export PGSSLMODE=verify-full PGSSLROOTCERT=/etc/bp/ca.crt PGPASSWORD=$(cat /run/secrets/pgsql_shop)
+i=$(wc -l </srv/ledger/kept)
+while [ ! -e /srv/ledger/enough ]; do
+i=$((i+1))
+timeout 20 psql -X -q -w -v ON_ERROR_STOP=1 -c \"INSERT INTO ledger VALUES ($i)\" && echo $i >>/srv/ledger/kept
+done
+sleep infinity
+";
+
+/// The machine with the leader of the swarm and the primaries of Redis and PostgreSQL is lost: writes
+/// go on, and what was acknowledged is there afterwards.
 fn machine_lost(lab: &Lab) {
     settled(lab);
-    let kept = Kept::begin(lab, "node3");
-    println!("  Redis' primary is on {}", primary(lab, "node3"));
-    sh("virsh -q destroy lab-node1", &lab.dir);
+    let leader = "docker node ls --filter role=manager --format '{{.Hostname}} {{.ManagerStatus}}' | sed -n 's/ Leader$//p'";
+    let lost = lab.on("node1", leader);
+    redis_on(lab, &lost);
+    master_on(lab, &lost);
+    println!("  the swarm's leader, Redis' primary and PostgreSQL's master are on {lost}");
+    let writer = if lost == "node3" { "node2" } else { "node3" };
+    let list = psql(lab, "shop", "CREATE TABLE ledger (n int PRIMARY KEY)");
+    assert_eq!(list.0, 0, "{}", list.1);
+    lab.on(writer, "mkdir -p /srv/ledger && : >/srv/ledger/kept");
+    std::fs::write(lab.dir.join("ledger.sh"), LEDGER_SCRIPT).expect("write ledger.sh");
+    std::fs::write(lab.dir.join("ledger.yml"), LEDGER.replace("NODE", writer))
+        .expect("write ledger.yml");
+    write(lab, "  - ledger: { file: ledger.yml, needs: [stolon], within: 3m }\n");
+    lab.expect(UP, 0);
+    let rows = || -> usize { lab.on(writer, "wc -l </srv/ledger/kept").parse().expect("a number") };
+    until("PostgreSQL takes writes", || rows() > 3);
+    let kept = Kept::begin(lab, writer);
+
+    sh(&format!("virsh -q destroy lab-{lost}"), &lab.dir);
+    let (before, began) = (rows(), Instant::now());
     kept.goes_on(lab);
+    until("PostgreSQL takes writes again", || rows() > before + 3);
+    println!("  PostgreSQL takes writes again after {} s", began.elapsed().as_secs());
     lab.expect(&["status", "lab.yml"], 3);
     lab.expect(&["up", "lab.yml", "--yes"], 0);
     kept.is_whole(lab);
+    lab.on(writer, "touch /srv/ledger/enough");
+    let there = psql(lab, "shop", "SELECT n FROM ledger");
+    let kept = lab.on(writer, "cat /srv/ledger/kept");
+    assert_eq!(
+        missing(&kept, &there.1),
+        Vec::<String>::new(),
+        "acknowledged by PostgreSQL and lost"
+    );
+    println!("  {} rows acknowledged, all there", kept.lines().count());
+    write(lab, "");
+    lab.expect(UP, 0);
+    settled(lab);
+}
+
+/// Redis' primary is on this host.
+fn redis_on(lab: &Lab, host: &str) {
+    let ask = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning -p 26379 sentinel failover redis";
+    until("Redis' primary is where it is to be lost", || {
+        primary(lab, host) == host || {
+            lab.ssh(host, &inside(&format!("redis_sentinel-{host}"), ask));
+            false
+        }
+    });
+}
+
+/// PostgreSQL's master is on this host: the others rest for a moment.
+fn master_on(lab: &Lab, host: &str) {
+    let sentinel = format!("stolon_sentinel-{host}");
+    let is = || {
+        let (code, said) = lab.ssh(host, &inside(&sentinel, "stolonctl status -f json"));
+        code == 0 && said.contains(&format!("\"master_keeper_uid\": \"{host}\""))
+    };
+    if is() {
+        return;
+    }
+    let others = ["node1", "node2", "node3"].into_iter().filter(|n| *n != host);
+    let scale = |to: u8| {
+        let services: Vec<String> =
+            others.clone().map(|n| format!("stolon_keeper-{n}={to}")).collect();
+        lab.on(host, &format!("docker service scale --detach {}", services.join(" ")));
+    };
+    scale(0);
+    until("PostgreSQL's master is where it is to be lost", is);
+    scale(1);
     settled(lab);
 }
 
@@ -311,8 +450,7 @@ impl Kept {
         until("the writer ends", || lab.ssh(self.node, "systemctl -q is-active keep").0 != 0);
         let kept = lab.on(self.node, "cat /run/kept");
         let primary = primary(lab, self.node);
-        let keys = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning --tls \
-                    --cacert /etc/bp/ca.crt keys \"kept:*\"";
+        let keys = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning keys \"kept:*\"";
         let there = lab.on(&primary, &inside(&format!("redis_redis-{primary}"), keys));
         let there = there.replace("kept:", "");
         assert_eq!(missing(&kept, &there), Vec::<String>::new(), "acknowledged by Redis and lost");
@@ -329,20 +467,26 @@ fn missing(kept: &str, there: &str) -> Vec<String> {
 fn primary(lab: &Lab, node: &str) -> String {
     let ask = inside(
         &format!("redis_sentinel-{node}"),
-        "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt -p 26379 sentinel get-master-addr-by-name redis",
+        "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning -p 26379 sentinel get-master-addr-by-name redis",
     );
     let said = lab.on(node, &ask);
     said.lines().next().and_then(|l| l.strip_prefix("redis-")).expect("a primary").to_owned()
 }
 
-/// etcd's keys go to the operator's machine, and come back.
+/// Rows and keys go to the operator's machine, the lab is made anew, and they are there again.
 fn carried(lab: &Lab) {
     lab.on("node1", &crate::etcdctl("node1", "put lamp on"));
     lab.expect(&["backup", "lab.yml", "--to", "backup"], 0);
     let loose = sh("find backup ! -type l -perm /077", &lab.dir);
     assert_eq!(loose, "", "others may read this");
-    lab.on("node2", &crate::etcdctl("node2", "del lamp"));
+    lab.expect(&["destroy", "lab.yml", "--yes"], 0);
+    lab.expect(&["up", "lab.yml", "--yes"], 0);
+    lab.on("node1", "docker swarm update --dispatcher-heartbeat 20s");
+    assert_eq!(lab.on("node3", &crate::etcdctl("node3", "get lamp --print-value-only")), "");
+    let lit = "SELECT lit FROM lamps";
+    assert_ne!(psql(lab, "shop", lit).0, 0);
     let taken = sh("ls -d backup/*", &lab.dir);
     lab.expect(&["restore", "lab.yml", "--from", &taken, "--yes"], 0);
     assert_eq!(lab.on("node3", &crate::etcdctl("node3", "get lamp --print-value-only")), "on");
+    assert_eq!(psql(lab, "shop", lit), (0, "7".to_owned()));
 }
