@@ -145,6 +145,8 @@ pub(crate) struct View {
     data: Option<Value>,
     /// What `stolonctl status` says.
     status: Value,
+    /// The host's time, in seconds since 1970.
+    now: i64,
 }
 
 /// A command in the one container of a service on a host; fails where there is none.
@@ -156,15 +158,15 @@ pub(crate) fn inside(stack: &str, service: &str, command: &str) -> String {
     )
 }
 
-/// What stands between the answers to the two questions.
-const NEXT: &str = "@status";
+/// What stands between the answers: the cluster data, what it says of itself, the time.
+const NEXT: &str = "@next";
 
 impl View {
     /// Asks the first sentinel that answers.
     pub(crate) async fn ask(cx: &Cx, stack: &str, members: &[String]) -> Result<Self, Check> {
         let mut why = Check::Unknown("it is not deployed yet".to_owned());
         let ask = format!(
-            "sh -c 'stolonctl clusterdata read 2>&1; echo {NEXT}; stolonctl status -f json' 2>&1"
+            "sh -c 'stolonctl clusterdata read 2>&1; echo {NEXT}; stolonctl status -f json; echo {NEXT}; date +%s' 2>&1"
         );
         for host in members {
             let script = inside(stack, &format!("sentinel-{host}"), &ask);
@@ -184,7 +186,8 @@ impl View {
     }
 
     fn read(host: &str, printed: &str) -> Result<Self, String> {
-        let (data, status) = printed.split_once(NEXT).ok_or_else(|| last_line(printed))?;
+        let parts: Vec<&str> = printed.split(NEXT).collect();
+        let [data, status, now] = parts.as_slice() else { return Err(last_line(printed)) };
         // Only these words say that there are none; any other error may be a store that is away.
         let data = match json_in(data) {
             Some(data) if data["cluster"].is_object() => Some(data),
@@ -193,7 +196,8 @@ impl View {
         };
         // Where it can't say, it says `{}`.
         let status = json_in(status).ok_or_else(|| last_line(status))?;
-        Ok(Self { host: host.to_owned(), data, status })
+        let now = now.trim().parse().map_err(|_| last_line(now))?;
+        Ok(Self { host: host.to_owned(), data, status, now })
     }
 }
 
@@ -303,14 +307,33 @@ fn members_well(stack: &Stack, stolon: &Stolon) -> Step {
             match cx.stolon(&stack, &members).await {
                 Err(check) => check,
                 Ok(View { data: None, .. }) => Check::Unknown("it is not initialized".to_owned()),
-                Ok(view) => judge(&view.status, &members),
+                Ok(view) => judge(&view, &members),
             }
         }
     })
 }
 
+/// How long nobody takes writes where the master is lost: its `failInterval`, and as much for the
+/// sentinels' rounds and the promotion.
+const TAKEOVER: i64 = 60;
+
+/// Until when another keeper takes over from this one, where it is the master.
+fn countdown(view: &View, member: &str) -> Option<String> {
+    if view.status["cluster"]["master_keeper_uid"] != uid(member).as_str() {
+        return None;
+    }
+    let keeper = &view.data.as_ref()?["keepers"][uid(member).as_str()];
+    let seen: jiff::Timestamp = keeper["status"]["lastHealthyTime"].as_str()?.parse().ok()?;
+    let left = seen.as_second() + TAKEOVER - view.now;
+    Some(match left {
+        1.. => format!("it is the master, and another one takes over within {left} s"),
+        _ => format!("it is the master, and another one should take over for {} s", -left),
+    })
+}
+
 /// Reads `stolonctl status -f json`.
-fn judge(status: &Value, members: &[String]) -> Check {
+fn judge(view: &View, members: &[String]) -> Check {
+    let status = &view.status;
     let list = |name: &str| status[name].as_array().cloned().unwrap_or_default();
     let leaders = list("sentinels").iter().filter(|s| s["leader"] == true).count();
     if leaders != 1 {
@@ -323,7 +346,8 @@ fn judge(status: &Value, members: &[String]) -> Check {
         };
         let well = [("healthy", "keeper"), ("pg_healthy", "PostgreSQL")];
         let ill = well.into_iter().find(|(field, _)| keeper[field] != true)?;
-        Some(format!("the {} of {member} is not healthy", ill.1))
+        let countdown = countdown(view, member).map(|c| format!(": {c}")).unwrap_or_default();
+        Some(format!("the {} of {member} is not healthy{countdown}", ill.1))
     });
     if let Some(ill) = ill {
         return Check::Not(ill);

@@ -190,6 +190,29 @@ async fn another_sentinel_is_asked_where_the_first_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lost_master_is_counted_down() {
+    let desk = desk();
+    up(&desk).await;
+    desk.write("status", &status(|s| s["keepers"][0]["healthy"] = json!(false)).to_string());
+    let mut said = Vec::new();
+    for ago in [10, 90] {
+        let seen = jiff::Timestamp::now().as_second() - ago;
+        let seen = jiff::Timestamp::from_second(seen).expect("a time").to_string();
+        let mut data: Value = serde_json::from_str(&desk.read("clusterdata")).expect("JSON");
+        data["keepers"]["node1"]["status"] = json!({ "healthy": false, "lastHealthyTime": seen });
+        desk.write("clusterdata", &data.to_string());
+        said.push(asked(&desk, "stolon members").await);
+    }
+    let left = |text: &str, before: &str| -> i64 {
+        let (_, rest) = text.split_once(before).unwrap_or_else(|| panic!("{text}"));
+        rest.trim_end_matches(" s").parse().expect("a number")
+    };
+    let due = left(&said[0], "it is the master, and another one takes over within ");
+    let late = left(&said[1], "it is the master, and another one should take over for ");
+    assert!((30..=50).contains(&due) && (30..=50).contains(&late), "{said:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_never_becomes_healthy_is_named() {
     let desk = desk();
     up(&desk).await;

@@ -90,6 +90,9 @@ fn a_primary_that_is_cut_off_takes_no_writes_when_another_one_does() {
         said => Err(said),
     });
     assert_eq!(ground.primary("node2"), "node1", "nobody else is the primary before that");
+    let (well, why) = ground.ask("node2", "sh /etc/bp/redis.sh well");
+    assert!(!well && why.contains("redis-node1 has not answered for"), "{why}");
+    assert!(why.contains(" another one takes over within 3"), "{why}");
     ground.writes("node2", "after");
     assert!(alone().starts_with("NOREPLICAS"));
     ground.wire("node1", "up");

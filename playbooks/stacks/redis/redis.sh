@@ -251,6 +251,10 @@ well() {
     usable=$(echo "$says" | head -n 1)
     known() { echo "$says" | awk -v key="$1" 'NR > 1 && NR % 2 == 1 && last == key { print } { last = $0 }'; }
     primary=$(known ip)
+    # Ten seconds until it is missed, and thirty in which the sentinels make another one.
+    silent=$(known last-ok-ping-reply)
+    [ "${silent:-0}" -lt 3000 ] ||
+        no "$primary has not answered for $((silent / 1000)) s: another one takes over within $((silent < 40000 ? 40 - silent / 1000 : 0)) s"
     case $usable in
         "OK $count usable"*) ;;
         OK*) no "its sentinel says ${usable%%.*}, there should be $count" ;;
