@@ -28,6 +28,9 @@ pub(crate) struct Shipped {
     /// Whether its services change one after another, each healthy before the next: members of a
     /// quorum.
     pub takes_turns: bool,
+    /// The secrets by which its services know each other: who has the one before is refused by who
+    /// has the new one, so where one of them changes, all services change at once.
+    pub shared: &'static [&'static str],
 }
 
 impl Shipped {
@@ -43,6 +46,7 @@ impl Shipped {
             before: Vec::new(),
             health: Vec::new(),
             takes_turns: false,
+            shared: &[],
         }
     }
 }

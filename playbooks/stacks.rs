@@ -45,7 +45,7 @@ pub fn steps(
     for ((stack, compose), made) in lab.stacks.iter().zip(composes).zip(made) {
         let compose = Arc::new(compose.clone());
         let shipped = shipped::of(lab, stack);
-        let (mut gates, mut turns) = (Vec::new(), false);
+        let (mut gates, mut turns) = (Vec::new(), None);
         if let Some(shipped) = shipped {
             if let Some((playbook, hosts, vars)) = &shipped.playbook {
                 let (text, remark) = runbook::built_in(playbook, beside)?;
@@ -55,7 +55,8 @@ pub fn steps(
                 remarks.extend(remark);
             }
             steps.extend(shipped.before);
-            (gates, turns) = (shipped.health, shipped.takes_turns);
+            gates = shipped.health;
+            turns = shipped.takes_turns.then_some(shipped.shared);
         }
         steps.extend(secrets::step(&stack.name, &made));
         gates.extend(stack.health.iter().map(|h| health::step(&stack.name, h)));
@@ -75,7 +76,7 @@ fn one(
     stack: &Stack,
     compose: &Arc<Compose>,
     secrets: &Arc<Vec<Secret>>,
-    turns: bool,
+    turns: deploy::Turns,
     gates: Vec<Step>,
 ) -> Vec<Step> {
     let mut steps = vec![

@@ -4,7 +4,7 @@ use super::registry::{self, Login};
 use super::{GONE, last_words};
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::{Cx, Deployed};
-use crate::docker::{self, Service, SwarmView, no_manager};
+use crate::docker::{self, Sealed, Service, SwarmView, no_manager};
 use crate::secrets::{self, Secret};
 use crate::step::{Check, Failure, Step, Trouble};
 use crate::{converge, limits, survey};
@@ -14,20 +14,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// Whether services change one after another, and the secrets that none of them changes alone.
+pub(super) type Turns = Option<&'static [&'static str]>;
+
 /// The swarm is asked for what the blueprint says.
 pub(super) fn step(
     lab: &Lab,
     compose: &Arc<Compose>,
     secrets: &Arc<Vec<Secret>>,
     within: Duration,
-    turns: bool,
+    turns: Turns,
     gates: &[Step],
 ) -> Step {
     let (checked, applied, shown) = (compose.clone(), compose.clone(), compose.clone());
     let (of, gates) = (lab.name.clone(), Arc::new(gates.to_vec()));
     let secrets = secrets.clone();
     // Each member that takes its turn has the stack's own time.
-    let members = if turns { compose.services.len() as u32 } else { 1 };
+    let members = if turns.is_some() { compose.services.len() as u32 } else { 1 };
     Step::lab(
         format!("{} deployed", compose.name),
         "the swarm is asked for what the blueprint says",
@@ -75,7 +78,7 @@ async fn deploy(
     cx: &Cx,
     compose: &Compose,
     within: Duration,
-    turns: bool,
+    turns: Turns,
     gates: &[Step],
 ) -> Result<(), Trouble> {
     let view = cx.swarm().await.map_err(no_manager)?;
@@ -85,7 +88,8 @@ async fn deploy(
         differ.iter().cloned().partition(|name| deployed(&view, &compose, name).is_some());
     // Turns keep a healthy stack healthy. One that is not (its first deploy was cut off, a member is
     // away) would wait for a health that only the change can bring.
-    if !turns || changed.is_empty() || !is_healthy(cx, gates).await {
+    let all_at_once = turns.is_none_or(|shared| is_in_change(&view, &compose, cx.lab(), shared));
+    if all_at_once || changed.is_empty() || !is_healthy(cx, gates).await {
         return send_part(cx, &compose, &differ).await;
     }
     if !new.is_empty() {
@@ -98,6 +102,23 @@ async fn deploy(
         well_again(cx, &compose, &service, within, gates).await?;
     }
     Ok(())
+}
+
+/// Whether a service of the stack holds one of these secrets as it was before.
+fn is_in_change(view: &SwarmView, compose: &Compose, lab: &Lab, names: &[&str]) -> bool {
+    let is_former = |held: &Sealed| {
+        let name = held.label(secrets::SECRET_LABEL);
+        let current = secrets::current(view, &lab.name, name);
+        names.contains(&name) && current.is_some_and(|current| current.id != held.id)
+    };
+    let former: Vec<&str> =
+        view.secrets.iter().filter(|s| is_former(s)).map(|s| s.id.as_str()).collect();
+    let mut services = view.services.iter().filter(|s| s.stack() == compose.name);
+    services.any(|service| {
+        let held = service.spec.task_template.container_spec["Secrets"].as_array();
+        let mut ids = held.into_iter().flatten().filter_map(|entry| entry["SecretID"].as_str());
+        ids.any(|id| former.contains(&id))
+    })
 }
 
 async fn is_healthy(cx: &Cx, gates: &[Step]) -> bool {

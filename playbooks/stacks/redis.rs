@@ -30,6 +30,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
         playbook: Some(("redis.yml", members.to_vec(), json!({}))),
         health,
         takes_turns: true,
+        shared: &["redis_password"],
         ..Shipped::new("redis.compose.yml", include_str!("redis.compose.yml"))
     }
 }

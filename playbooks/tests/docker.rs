@@ -169,7 +169,7 @@ impl State {
             return Some(answer);
         }
         if script.starts_with("c=$(docker ps -q --filter label=com.docker.swarm.service.name=") {
-            return self.etcdctl(host, script);
+            return self.look_redis(script).or_else(|| self.etcdctl(host, script));
         }
         None
     }

@@ -2,10 +2,14 @@
 //! real servers.
 
 use super::bench::{Bench, LAB};
+use super::fake::State;
+use super::shell::says;
 use super::stubs::{Stubs, is_sound, named, rendered, shell};
 use crate::secrets::Source;
 use crate::shipped;
 use crate::step::On;
+use providers::Output;
+use std::collections::BTreeSet;
 
 fn bench(members: usize) -> Bench {
     Bench::new(&format!("{LAB}\nstacks: [{{ redis: {{ members: {members} }} }}]\n"))
@@ -84,4 +88,24 @@ fn its_folders_belong_to_the_user_of_the_image() {
     assert!(Stubs::new().run(&script).ends_with("it should be 700 999:999"));
     let stat = Stubs::new().program("stat", "'-c %a %u:%g '*) echo 700 999:999;;");
     assert_eq!(stat.run(&script), "ok");
+}
+
+impl State {
+    /// Members are in order where all of them have the same password.
+    pub fn look_redis(&mut self, script: &str) -> Option<Output> {
+        if !script.contains("docker exec \"$c\" sh /etc/bp/redis.sh ") {
+            return None;
+        }
+        let mut passwords = BTreeSet::new();
+        for service in &self.swarm().services {
+            let mounted = &service["Spec"]["TaskTemplate"]["ContainerSpec"]["Secrets"];
+            let held = mounted.as_array().into_iter().flatten();
+            let password = |e: &&serde_json::Value| e["File"]["Name"] == "redis_password";
+            passwords.extend(held.filter(password).map(|e| e["SecretID"].to_string()));
+        }
+        Some(match passwords.len() {
+            1 => says(""),
+            _ => Output { code: 1, ..says("its sentinel says nothing") },
+        })
+    }
 }

@@ -421,6 +421,20 @@ async fn certificates_are_rotated_one_member_after_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn members_that_share_a_password_change_it_all_at_once() {
+    let bench = bench("stacks: [{ redis: { members: 3 } }]\n", &[]).await;
+    bench.done().await;
+    for (name, deploys) in [("tls_redis", 6), ("redis_password", 1)] {
+        bench.site.changes();
+        let ran = rotate(&bench, name).await.expect("rotated");
+        assert_eq!(ran.outcome.sums.failed, Some(0), "{}", ran.failures());
+        let changes = bench.site.changes();
+        assert_eq!(changes.matches("docker stack deploy -c").count(), deploys, "{changes}");
+        assert_eq!(bench.plan().await, "");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_can_t_be_rotated_says_why() {
     let text = "secrets: { password: { file: password.txt } }
 stacks: [{ etcd: { members: 1 } }, { shop: { file: shop.yml } }]

@@ -141,3 +141,15 @@ fn all_of_them_start_again_and_a_disk_is_lost() {
     assert_ne!(ground.primary("node1"), primary);
     assert_eq!(ground.cli(&primary, "127.0.0.1:6379", "exists key without"), "2");
 }
+
+#[test]
+fn another_password_is_everybodys_at_once() {
+    let mut ground = begun("password", true);
+    ground.writes("node2", "key");
+    ground.end_all();
+    ground.set_password("another0123456789abcdefghijABCDEF");
+    ground.start_all(&MEMBERS);
+    ground.well();
+    assert_eq!(ground.cli("node3", "127.0.0.1:6379", "get key"), "value");
+    ground.writes("node1", "after");
+}

@@ -167,9 +167,39 @@ impl Ground {
 
     /// Ends a container as docker does, and waits for its end; a client may ask meanwhile.
     pub fn end(&self, part: Part, member: &str) {
+        self.ask_to_end(part, member);
+        self.ends(part, member);
+    }
+
+    /// Ends all containers at once, as docker does.
+    pub fn end_all(&mut self) {
+        let all = MEMBERS.map(|m| [(Part::Redis, m), (Part::Sentinel, m)]).concat();
+        for (part, member) in &all {
+            self.ask_to_end(*part, member);
+        }
+        for (part, member) in &all {
+            self.ends(*part, member);
+            self.forget(*part, member);
+        }
+    }
+
+    /// The password of all containers that are started from now on.
+    pub fn set_password(&self, password: &str) {
+        std::fs::write(self.dir.join("secrets/redis_password"), password).expect("written");
+    }
+
+    /// The file that names what runs in a container.
+    fn children(&self, part: Part, member: &str) -> String {
         let runs = self.containers[Self::at(part, member)].runs.as_ref().expect("it runs").id();
-        let children = format!("/proc/{runs}/task/{runs}/children");
-        sh(&self.dir, &format!("kill -TERM $(cat {children})"));
+        format!("/proc/{runs}/task/{runs}/children")
+    }
+
+    fn ask_to_end(&self, part: Part, member: &str) {
+        sh(&self.dir, &format!("kill -TERM $(cat {})", self.children(part, member)));
+    }
+
+    fn ends(&self, part: Part, member: &str) {
+        let children = self.children(part, member);
         self.until("it ends", || match std::fs::read_to_string(&children) {
             Ok(alive) if !alive.is_empty() => Err("it still runs".to_owned()),
             _ => Ok(()),
