@@ -3,6 +3,7 @@
 use super::bench::Bench;
 use crate::compose::{Compose, all};
 use crate::schema;
+use crate::secrets::Source;
 use crate::shipped::of;
 use blueprints::{Stack, StackKind};
 use serde_json::Value;
@@ -99,6 +100,19 @@ fn what_is_deployed() {
             }
         }
     }
+}
+
+#[test]
+fn what_is_made_for_a_stack_can_be_read_from_its_tasks() {
+    each(|bench, stack, compose, what| {
+        for secret in of(&bench.lab, stack).expect("shipped").secrets {
+            // Nobody but bp signs with it.
+            if secret.source != Source::AuthorityKey {
+                let used = compose.outside.iter().any(|o| o.name == secret.name);
+                assert!(used, "{what}: {} is in no service", secret.name);
+            }
+        }
+    });
 }
 
 #[test]
