@@ -2,6 +2,7 @@
 
 use super::bench::{Bench, ran};
 use super::desk::Desk;
+use super::registry::Programs;
 use crate::compose::{Compose, all};
 use crate::step::{Check, Step};
 use crate::survey;
@@ -243,5 +244,41 @@ async fn what_never_becomes_healthy_is_named() {
     no master: no keeper is the master
     no login: app can't log in to shop: FATAL:  password authentication failed
     no container: databases does not run
+    ");
+}
+
+#[test]
+fn a_keeper_gives_its_data_the_accounts_until_that_worked() {
+    let script = include_str!("../stacks/stolon/keeper.sh");
+    let postgres = "cat >>\"$HERE/sql\"; [ ! -e \"$HERE/broken\" ]";
+    let keeper = "echo \"starts, told: $(cat \"$DATA/bp-accounts\" 2>/dev/null | wc -l), given: $(grep -c CREATE \"$HERE/sql\" 2>/dev/null)\"";
+    let data = |folder: &str| {
+        format!(
+            "export DATA=\"$HERE/{folder}\" SECRETS=\"$HERE\" KEEPERS=keeper-b; mkdir -p \"$DATA/postgres\"\n\
+             echo one >\"$HERE/pgsql_superuser\"; echo two >\"$HERE/pgsql_replication\"\n"
+        )
+    };
+    let on = |programs: &Programs, before: &str| programs.run(&format!("{before}\n{script}"));
+    let no_other = [("psql", "exit 2"), ("postgres", postgres), ("stolon-keeper", keeper)];
+    let programs = Programs::new(&no_other);
+    let master = data("master") + "echo 17 >\"$DATA/postgres/PG_VERSION\"\n";
+    let mut said = format!(
+        "it fails: {}\nit works: {}\nit did: {}\n",
+        on(&programs, &format!("{master}touch \"$HERE/broken\"")),
+        on(&programs, &format!("{master}rm \"$HERE/broken\"")),
+        on(&programs, &master),
+    );
+    said += &format!("no data: {}\n", on(&Programs::new(&no_other), &data("new")));
+    let standby = format!("{master}touch \"$DATA/postgres/standby.signal\"");
+    said += &format!("a standby: {}\n", on(&Programs::new(&no_other), &standby));
+    let known = [("psql", ""), ("postgres", postgres), ("stolon-keeper", keeper)];
+    said += &format!("known: {}\n", on(&Programs::new(&known), &master));
+    insta::assert_snapshot!(said, @"
+    it fails: 0 the data can not be given the accounts
+    it works: 0 starts, told: 1, given: 4
+    it did: 0 starts, told: 1, given: 4
+    no data: 0 starts, told: 1, given:
+    a standby: 0 starts, told: 1, given:
+    known: 0 starts, told: 1, given:
     ");
 }

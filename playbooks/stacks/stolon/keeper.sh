@@ -33,9 +33,11 @@ accounts() {
 }
 
 if [ "$(cat "$data/bp-accounts" 2>/dev/null)" != "$digest" ]; then
-    if [ -e "$data/postgres/PG_VERSION" ] && [ ! -e "$data/postgres/standby.signal" ] && ! known; then
-        accounts || echo 'the data can not be given the accounts' >&2
+    # What failed is tried again at the next start.
+    if [ ! -e "$data/postgres/PG_VERSION" ] || [ -e "$data/postgres/standby.signal" ] || known || accounts; then
+        echo "$digest" >"$data/bp-accounts"
+    else
+        echo 'the data can not be given the accounts' >&2
     fi
-    echo "$digest" >"$data/bp-accounts"
 fi
 exec stolon-keeper --pg-su-username="stolon_$digest" --pg-repl-username="repl_$digest"
