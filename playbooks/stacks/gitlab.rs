@@ -24,7 +24,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, gitlab: &Gitlab) -> Shipped {
         vec!["gitlab_root_password".to_owned(), format!("pgsql_{owner}"), "redis_password".into()];
     secrets.extend(gitlab.runner.iter().map(|_| "gitlab_runner_token".to_owned()));
     secrets.extend(gitlab.smtp.iter().map(|s| s.password.clone()));
-    let mut health = vec![ready(&stack.name), reached(lab, &stack.name, gitlab)];
+    let mut health = vec![ready(stack), reached(lab, &stack.name, gitlab)];
     health.extend(gitlab.runner.iter().map(|_| runner(&stack.name)));
     Shipped {
         files: vec![
@@ -67,8 +67,13 @@ fn values(lab: &Lab, stack: &Stack, gitlab: &Gitlab, place: &Place) -> Value {
         "dir": place.dir,
         "backups": place.backups,
         "pinned": place.pinned,
+        // An unhealthy task is ended: not while bp still waits for it.
+        "start": stack.within.max(FIRST_START).as_secs(),
     })
 }
+
+/// The least time that a first start is given: it makes the database.
+const FIRST_START: Duration = Duration::from_secs(1200);
 
 /// On port 465 a mail server speaks TLS from the first byte, elsewhere after it was asked to.
 fn smtp(smtp: &Smtp) -> Value {
@@ -129,8 +134,8 @@ async fn node(cx: &Cx, service: &str) -> Result<String, Check> {
 }
 
 /// Every part of it says that it is ready: PostgreSQL and Redis among them.
-fn ready(stack: &str) -> Step {
-    let service = format!("{stack}_gitlab");
+fn ready(stack: &Stack) -> Step {
+    let service = format!("{}_gitlab", stack.name);
     // With the node's own curl in the container's network: who is not local there gets no answer.
     let script = format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
@@ -139,8 +144,7 @@ fn ready(stack: &str) -> Step {
          nsenter -t \"$p\" -n curl -sS --max-time 30 'http://127.0.0.1/-/readiness?all=1' 2>&1"
     );
     let why = "GitLab itself looks at its database, its Redis and its repositories";
-    // A first start makes the database.
-    Step::lab(format!("{stack} ready"), why).within(Duration::from_secs(1200)).check(move |cx| {
+    Step::lab(format!("{} ready", stack.name), why).within(stack.within).check(move |cx| {
         let (service, script) = (service.clone(), script.clone());
         async move {
             let node = match node(&cx, &service).await {

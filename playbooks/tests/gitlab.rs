@@ -1,6 +1,7 @@
 //! GitLab: what is deployed, what it is told, and what its checks ask.
 
 use super::registry::{Programs, VOLUME, bench, deployed, document};
+use super::stubs::named;
 
 fn stacks(gitlab: &str) -> String {
     format!(
@@ -339,6 +340,23 @@ fn with_a_runner_and_mail() {
     set -- gitlab-runner run --user=gitlab-runner --working-directory=/home/gitlab-runner
     [ ! -x /usr/bin/dumb-init ] || set -- /usr/bin/dumb-init -- "$@"
     exec "$@"
+    "#);
+}
+
+#[test]
+fn it_is_not_ended_while_bp_waits_for_it() {
+    let mut said = String::new();
+    for within in ["5m", "20m", "1h"] {
+        let stacks = stacks(&format!("{{ gitlab: {{ within: {within} }} }}"));
+        let bench = bench("", &stacks);
+        let start = &document(&deployed(&bench, "gitlab"))["services"]["gitlab"]["healthcheck"]["start_period"];
+        let ready = &named(&bench, "gitlab ready")[0];
+        said.push_str(&format!("{within}: {start}, ready within {:?}\n", ready.within));
+    }
+    insta::assert_snapshot!(said, @r#"
+    5m: "1200s", ready within 300s
+    20m: "1200s", ready within 1200s
+    1h: "3600s", ready within 3600s
     "#);
 }
 
