@@ -28,7 +28,18 @@ shutdown_timeout = 60
 END
 
 # GitLab starts for minutes, and a token that it does not know yet would count as a failed question.
-until gitlab-runner verify >/dev/null 2>&1; do sleep 5; done
+# Its page is asked for first, which costs little; a token that stays unknown ends the task.
+answers() { ! command -v wget >/dev/null || wget -q -T 5 -O /dev/null http://gitlab/users/sign_in 2>/dev/null; }
+known() { gitlab-runner verify >/dev/null 2>&1; }
+# A signal ends it.
+pause() { sleep 15 & wait $!; }
+until answers; do pause; done
+tries=0
+until known; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 40 ] || { echo 'GitLab has not known the token for 10 minutes' >&2; exit 1; }
+    pause
+done
 set -- gitlab-runner run --user=gitlab-runner --working-directory=/home/gitlab-runner
 [ ! -x /usr/bin/dumb-init ] || set -- /usr/bin/dumb-init -- "$@"
 exec "$@"
