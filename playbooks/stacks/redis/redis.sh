@@ -156,6 +156,7 @@ hand_over() {
         /^slave[0-9]+:/ && /state=online/ { for (i = 1; i < NF; i++) if ($i == "offset") at[$0] = $(i + 1) }
         END { for (one in at) { some = 1; if (at[one] != all) behind = 1 } print (some && !behind) }')" = 1 ]; do
         [ "$(now)" -lt "$until" ] || return 1
+        sleep 0.5
     done
     asked=
     until=$(($(now) + 20))
@@ -166,6 +167,7 @@ hand_over() {
         done
         told=$(each told_by | highest)
         [ -z "$told" ] || [ "$told" = "redis-$HOST" ] || return 0
+        sleep 0.5
     done
     return 1
 }
