@@ -7,6 +7,8 @@ use crate::compose::{Compose, all};
 use crate::step::{Check, Step};
 use crate::survey;
 use serde_json::{Value, json};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use tokio::sync::watch;
 
 const ONE: &str = "
@@ -281,4 +283,78 @@ fn a_keeper_gives_its_data_the_accounts_until_that_worked() {
     a standby: 0 starts, told: 1, given:
     known: 0 starts, told: 1, given:
     ");
+}
+
+/// A psql that notes what changes a database, and fails where a file says so.
+const PSQL: &str = r#"#!/bin/sh
+sql=$(cat)
+echo "$sql" | grep -oE 'ALLOW_CONNECTIONS (true|false)|RENAME TO :"name"' >>"$DIR/asked"
+case $sql in *RENAME*) [ ! -e "$DIR/refuses" ] || exit 3 ;; *'SELECT count'*) echo 0 ;; esac
+"#;
+
+/// Restores over a database whose server may refuse to rename it; what was asked of it.
+fn swapped(refuses: bool, more: &str) -> String {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    };
+    file("psql", PSQL);
+    file("pg_restore", "#!/bin/sh\n");
+    file("common.sh", include_str!("../stacks/stolon/common.sh"));
+    file("restore.sh", include_str!("../stacks/stolon/restore.sh"));
+    for secret in ["pgsql_bp", "pgsql_superuser", "pgsql_replication"] {
+        file(secret, "x");
+    }
+    if refuses {
+        file("refuses", "");
+    }
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").expect("PATH"));
+    let output = Command::new("sh")
+        .args(["-c", &format!("{more} sh ./restore.sh shop app 2>&1 </dev/null; echo $?")])
+        .current_dir(dir.path())
+        .env("PATH", path)
+        .envs(["DIR", "SECRETS", "STATE", "BACKUP"].map(|name| (name, dir.path())))
+        .env("COMMON", "./common.sh")
+        .output();
+    let said = String::from_utf8(output.expect("sh").stdout).expect("text");
+    let left = std::fs::read_dir(dir.path()).expect("a folder");
+    let left = left.filter(|e| {
+        let name = e.as_ref().expect("an entry").file_name();
+        name.to_string_lossy().starts_with(".restore")
+    });
+    assert_eq!(left.count(), 0, "no archive stays");
+    std::fs::read_to_string(dir.path().join("asked")).unwrap_or_default() + &said
+}
+
+#[test]
+fn a_database_that_could_not_change_places_is_open_again() {
+    insta::assert_snapshot!(swapped(false, ""), @r#"
+    ALLOW_CONNECTIONS false
+    RENAME TO :"name"
+    0 tables
+    0
+    "#);
+    insta::assert_snapshot!(swapped(true, ""), @r#"
+    ALLOW_CONNECTIONS false
+    RENAME TO :"name"
+    ALLOW_CONNECTIONS true
+    3
+    "#);
+}
+
+#[test]
+fn one_restore_runs_at_a_time_and_one_that_was_cut_off_stops_none() {
+    let other = "sh -c 'read -r _ # restore.sh' <fifo & exec 3<>fifo; ln -s $! restoring;";
+    insta::assert_snapshot!(swapped(false, &format!("mkfifo fifo; {other}")), @"
+    another restore runs
+    1
+    ");
+    insta::assert_snapshot!(swapped(false, "ln -s 999999 restoring;"), @r#"
+    ALLOW_CONNECTIONS false
+    RENAME TO :"name"
+    0 tables
+    0
+    "#);
 }

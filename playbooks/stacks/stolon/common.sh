@@ -8,6 +8,14 @@ state=${STATE:-/tmp}
 backup=${BACKUP:-/backup}
 digest=$(cat "$secrets/pgsql_superuser" "$secrets/pgsql_replication" | sha256sum | cut -c 1-8)
 
+# One restore at a time: a link to its process, which nothing but its container outlives.
+restoring=$state/restoring
+
+# A restore runs in this container.
+restores() {
+    pid=$(readlink "$restoring") && grep -qs restore.sh "/proc/$pid/cmdline"
+}
+
 # as ROLE SECRET DATABASE [ARGUMENT...]: psql as this role, what it prints bare.
 as() {
     role=$1 password=$2 database=$3

@@ -87,11 +87,16 @@ INSERT INTO probe VALUES (1, now()) ON CONFLICT (id) DO UPDATE SET written_at = 
 SQL
 }
 
-# The row is written again. Accounts of keepers with former passwords end once no keeper uses them: each keeper's own stand in
-# its instance's rules.
+# The row is written again. A database that a restore left closed is opened. Accounts of keepers
+# with former passwords end once no keeper uses them: each keeper's own stand in its instance's rules.
 round() {
-    as bp pgsql_bp bp -v digest="$digest" <<'SQL' >"$state/former" || return
+    restored=no
+    ! restores || restored=yes
+    as bp pgsql_bp bp -v digest="$digest" -v restored="$restored" -v names="$(cut -d ' ' -f 1 "$list")" <<'SQL' >"$state/former" || return
 UPDATE probe SET written_at = now() WHERE id = 1;
+SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS true', datname) FROM pg_database
+  WHERE :'restored' = 'no' AND NOT datallowconn
+    AND datname = ANY (string_to_array(:'names', chr(10))) \gexec
 SELECT rolname FROM pg_roles
   WHERE rolcanlogin AND rolname ~ '^(stolon|repl)_[0-9a-f]{8}$' AND right(rolname, 8) <> :'digest';
 SQL

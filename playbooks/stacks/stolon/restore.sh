@@ -4,9 +4,25 @@ set -u
 umask 077
 . "${COMMON:-/etc/bp/common.sh}"
 name=$1 owner=$2 new=bp_new_$1 old=bp_old_$1
-archive=$(mktemp "$backup/.restore.XXXXXX") || exit
-trap 'rm -f "$archive"' EXIT
+if ! ln -s $$ "$restoring" 2>/dev/null; then
+    ! restores || { echo 'another restore runs' >&2; exit 1; }
+    ln -sfn $$ "$restoring" || exit
+fi
+archive= closed=
+trap leave EXIT
 trap 'exit 1' HUP INT TERM
+
+# What did not change places is open again, for those that use it.
+leave() {
+    rm -f "$archive"
+    [ -z "$closed" ] || as bp pgsql_bp postgres -v name="$name" <<'SQL'
+SELECT format('ALTER DATABASE %I ALLOW_CONNECTIONS true', datname) FROM pg_database
+  WHERE datname = :'name' AND NOT datallowconn \gexec
+SQL
+    rm -f "$restoring"
+}
+
+archive=$(mktemp "$backup/.restore.XXXXXX") || exit
 cat >"$archive" || exit
 
 as bp pgsql_bp postgres -v new="$new" -v old="$old" -v name="$name" -v owner="$owner" <<'SQL' || exit
@@ -32,6 +48,7 @@ SQL
 ) || exit
 [ "$listed" = "$there" ] || { echo "$there of $listed tables are there" >&2; exit 1; }
 
+closed=yes
 # Sessions of the old one end; who connects again finds the new one.
 as bp pgsql_bp postgres -v new="$new" -v old="$old" -v name="$name" <<'SQL' || exit
 SET client_min_messages = warning;
@@ -47,4 +64,5 @@ ALTER DATABASE :"new" RENAME TO :"name";
 COMMIT;
 DROP DATABASE IF EXISTS :"old" WITH (FORCE);
 SQL
+closed=
 echo "$there tables"
