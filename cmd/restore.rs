@@ -63,6 +63,8 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let sums = tokio::select! {
         sums = backup::restore(&run.cx, &backup) => sums,
         () = run.asked_to_stop() => {
+            run.cx.note("what is being restored ends, which takes up to a minute");
+            backup::stop(&run.cx).await;
             run.interrupted(Default::default()).await;
             return Ok(Exit::Interrupted);
         }

@@ -5,6 +5,9 @@ mod carry;
 mod etcd;
 mod gitlab;
 mod pgsql;
+mod stop;
+
+pub use stop::stop;
 
 use crate::cx::Cx;
 use crate::event::{About, Event, Sums};

@@ -1,6 +1,7 @@
 //! Carries large files between a host and this machine: they lie on the host meanwhile, in a folder
 //! of their own, and travel in pieces, each an answer of bounded size.
 
+use super::stop;
 use crate::cx::Cx;
 use crate::step::{Failure, Trouble};
 use providers::{Cmd, File, Stdin, put, quote};
@@ -20,7 +21,7 @@ const PIECE: u64 = 16;
 const PIECE_WITHIN: Duration = Duration::from_secs(600);
 
 /// The folder on the host. The lab's lock keeps a second run away from it.
-fn folder(cx: &Cx) -> String {
+pub(super) fn folder(cx: &Cx) -> String {
     format!("/var/tmp/bp-backup-{}", cx.lab().name)
 }
 
@@ -100,6 +101,10 @@ pub(super) async fn bring(
         Ok::<_, Trouble>(cx.ok(host, Cmd::new(run).within(LONG)).await?.out())
     };
     let brought = brought.await;
-    let _ = cx.run(host, &Cmd::new(format!("rm -rf {}", quote(&folder)))).await;
+    match &brought {
+        Ok(_) => drop(cx.run(host, &Cmd::new(format!("rm -rf {}", quote(&folder)))).await),
+        // Where nobody waits for it any more, it does not go on by itself.
+        Err(_) => stop::on(&cx.fresh(), host).await,
+    }
     brought.map_err(Failure::from)
 }

@@ -6,6 +6,7 @@ use crate::cx::Cx;
 use crate::docker::no_manager;
 use crate::stacks::stolon::{host_of, inside};
 use crate::step::Failure;
+use providers::quote;
 use std::path::Path;
 
 /// Where GitLab's command puts its archive: its `backup_path`, and the name that it is given.
@@ -26,23 +27,18 @@ pub(super) async fn fetch_secrets(cx: &Cx, part: &Part, to: &Path) -> Result<(),
     carry::fetch(cx, &host(cx, part).await?, &read, to).await
 }
 
-/// Nothing writes while it is brought back.
 pub(super) async fn bring(cx: &Cx, part: &Part, from: &Path) -> Result<(), Failure> {
-    let restore = format!(
-        "sh -c 'set -e; umask 077; cat >{ARCHIVE}; chown git:git {ARCHIVE}; \
-         gitlab-ctl stop puma; gitlab-ctl stop sidekiq; \
-         trap \"gitlab-ctl start\" EXIT; \
-         GITLAB_ASSUME_YES=1 gitlab-backup restore BACKUP=bp SKIP=db force=yes; rm -f {ARCHIVE}'"
-    );
-    let script = inside(&part.stack, "gitlab", &restore);
-    carry::bring(cx, &host(cx, part).await?, from, &script).await.map(drop)
+    run(cx, part, "data", from).await
 }
 
 pub(super) async fn bring_secrets(cx: &Cx, part: &Part, from: &Path) -> Result<(), Failure> {
-    let write = format!(
-        "sh -c 'set -e; umask 077; cat >{SECRETS}.new; mv -f {SECRETS}.new {SECRETS}; gitlab-ctl reconfigure; gitlab-ctl restart'"
-    );
-    let script = inside(&part.stack, "gitlab", &write);
+    run(cx, part, "keys", from).await
+}
+
+/// The script that brings something back, in GitLab's container.
+async fn run(cx: &Cx, part: &Part, what: &str, from: &Path) -> Result<(), Failure> {
+    let script = format!("sh -c {} sh {what}", quote(include_str!("gitlab.sh")));
+    let script = inside(&part.stack, "gitlab", &script);
     carry::bring(cx, &host(cx, part).await?, from, &script).await.map(drop)
 }
 

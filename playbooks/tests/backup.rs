@@ -1,10 +1,13 @@
 //! Backups taken and brought back, of hosts whose shells are real.
 
 use super::desk::{Desk, tree};
-use crate::backup::{Backup, Manifest, read, restore, take};
+use crate::backup::{Backup, Manifest, read, restore, stop, take};
 use crate::event::Event;
 use base64::Engine;
 use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
+use std::process::{Command, Stdio};
 
 const LAB: &str = "
 version: 1
@@ -236,4 +239,33 @@ async fn another_member_is_asked_for_the_keys() {
     std::fs::remove_file(desk.path("node1/etcd_etcd-node1")).expect("removed");
     let backup = taken(&desk).await;
     assert!(std::fs::read_to_string(backup.dir.join("etcd.json")).expect("text").contains("key"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_cut_off_ends_in_its_container_and_leaves_nothing() {
+    let desk = desk();
+    for host in ["node1", "node2"] {
+        desk.write(&format!("{host}/tmp/bp-backup-lab/file"), "rows");
+    }
+    // Its own group, as in a container; what it began ends with it.
+    let restore = "trap 'echo cleaned up; exit 1' TERM; echo begun; sleep 999; : restores";
+    let mut restore = Command::new("setsid")
+        .args(["sh", "-c", restore])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("setsid");
+    let mut said = BufReader::new(restore.stdout.take().expect("a pipe")).lines();
+    assert_eq!(said.next().expect("a line").expect("text"), "begun");
+    symlink(restore.id().to_string(), desk.path("restoring")).expect("a link");
+    let ends = std::thread::spawn(move || restore.wait().expect("it ends").code());
+    let (cx, mut events) = desk.cx();
+    stop(&cx).await;
+    assert_eq!(said.next().expect("a line").expect("text"), "cleaned up");
+    assert_eq!(ends.join().expect("a thread"), Some(1));
+    for host in ["node1", "node2"] {
+        assert!(tree(&desk.path(&format!("{host}/tmp"))).is_empty());
+    }
+    // It is asked again, with nothing to end.
+    stop(&cx).await;
+    assert!(events.try_recv().is_err(), "there is nothing to say");
 }

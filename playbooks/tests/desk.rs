@@ -162,6 +162,9 @@ impl Shell {
             .replace("/srv/", &format!("{state}/{}/srv/", self.host))
             .replace("/etc/bp/", &format!("{state}/etc-bp/"))
             .replace("/etc/gitlab/", &format!("{state}/gitlab/"))
+            .replace("/tmp/restoring", &format!("{state}/restoring"))
+            .replace("/run/bp-restores", &format!("{state}/bp-restores"))
+            .replace("/opt/gitlab/bin/", &format!("{state}/bin/"))
             .replace("/var/opt/gitlab/", &format!("{state}/gitlab/"))
     }
 }
