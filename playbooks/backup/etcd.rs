@@ -141,7 +141,9 @@ fn transactions(pairs: &[Pair]) -> Result<Vec<String>, Failure> {
     let mut all = Vec::new();
     let (mut text, mut keys) = (String::new(), 0);
     for pair in pairs {
-        let put = format!("put {} {}\n", quoted(&bytes(&pair.key)?), quoted(&bytes(&pair.value)?));
+        let (key, value) = (quoted(&bytes(&pair.key)?), quoted(&bytes(&pair.value)?));
+        // What begins with a dash is an option to it, but for what comes after this one.
+        let put = format!("put -- {key} {value}\n");
         if keys > 0 && (keys == MOST_KEYS || text.len() + put.len() > MOST_BYTES) {
             all.push(format!("\n{text}\n\n"));
             (text, keys) = (String::new(), 0);

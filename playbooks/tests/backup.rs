@@ -69,7 +69,8 @@ fn desk() -> Desk {
     std::fs::write(desk.path("database-gitlab"), long).expect("written");
     desk.write("gitlab/gitlab-secrets.json", "{\"db_key_base\":\"abc\"}");
     desk.write("gitlab-data", "the repositories");
-    let all: [(&[u8], &[u8], i64); 5] = [
+    let all: [(&[u8], &[u8], i64); 6] = [
+        (b"-app", b"-1", 0),
         (b"app/a \"b\"", b"two\nlines \\ \xff", 0),
         (b"app/empty", b"", 0),
         (b"bp/lab", b"lab", 0),
@@ -121,7 +122,7 @@ async fn what_is_taken_is_brought_back() {
     // Whose keys they are not stays out.
     let text = std::fs::read_to_string(backup.dir.join("etcd.json")).expect("text");
     let pairs: Vec<Value> = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(pairs.len(), 2, "{text}");
+    assert_eq!(pairs.len(), 3, "{text}");
     let long = std::fs::read(desk.path("database-gitlab")).expect("there");
     assert!(std::fs::read(backup.dir.join("pgsql-gitlab.dump")).expect("there") == long);
     // All is lost, and comes back.
@@ -146,13 +147,15 @@ async fn what_is_taken_is_brought_back() {
     }
     assert!(desk.log().contains("shop of app\n"), "the owner's name goes with it");
     insta::assert_snapshot!(desk.read("transactions"), @r#"
-    put "app/a \"b\"" "two\x0alines \\ \xff"
-    put "app/empty" ""
+    put -- "-app" "-1"
+    put -- "app/a \"b\"" "two\x0alines \\ \xff"
+    put -- "app/empty" ""
 
 
 
-    put "app/a \"b\"" "two\x0alines \\ \xff"
-    put "app/empty" ""
+    put -- "-app" "-1"
+    put -- "app/a \"b\"" "two\x0alines \\ \xff"
+    put -- "app/empty" ""
     "#);
     // Nothing stays on the hosts.
     for host in ["node1", "node2", "node3"] {
@@ -223,7 +226,7 @@ async fn what_fails_does_not_stop_the_rest() {
     // The keys are not there afterwards.
     desk.write("keys", &keys(&[]));
     insta::assert_snapshot!(restored(&desk, &backup).await, @r#"
-    etcd's keys: 2 of 2 keys are not as they were
+    etcd's keys: 3 of 3 keys are not as they were
     GitLab's keys: `( c=$(docker ps -q --filter label=com.docker.swarm.service.name=gitlab_gitlab | head -n 1) [ -n "$c" ] || { echo 'gitlab does not run' >&2; exit 1; } docker exe…` exited with 1
     gitlab does not run
     GitLab's data: `( c=$(docker ps -q --filter label=com.docker.swarm.service.name=gitlab_gitlab | head -n 1) [ -n "$c" ] || { echo 'gitlab does not run' >&2; exit 1; } docker exe…` exited with 1
