@@ -35,6 +35,7 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     }
     let loaded = load::blueprint_alone(args.file.file.as_deref(), json)?;
     let backup = backup::read(&args.from, &loaded.lab.name).map_err(Error::of_input)?;
+    backup::fits(&loaded.lab, &backup).map_err(Error::of_input)?;
     let run = open::machines(loaded, "restore", Kind::Writes, json).await?;
     run.begin();
     let mut leader = LeaderLock::default();

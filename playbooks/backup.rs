@@ -3,10 +3,12 @@
 
 mod carry;
 mod etcd;
+mod fits;
 mod gitlab;
 mod pgsql;
 mod stop;
 
+pub use fits::fits;
 pub use stop::stop;
 
 use crate::cx::Cx;
@@ -46,7 +48,7 @@ pub struct Item {
     pub name: String,
     /// The file's name in the folder.
     pub file: String,
-    /// The version of the software that it was taken from.
+    /// The version of the software that it was taken from; of GitLab, the image.
     pub from: String,
     /// Its length.
     pub bytes: u64,
@@ -108,7 +110,10 @@ fn parts(lab: &Lab) -> Vec<Part> {
     let mut parts = Vec::new();
     for stack in &lab.stacks {
         let mut part = |kind, name: &str, file: String| {
-            let (from, stack) = (stack.version.clone(), stack.name.clone());
+            // Of GitLab every patch counts, and its edition.
+            let is_gitlab = matches!(kind, Kind::Gitlab | Kind::GitlabSecrets);
+            let from = if is_gitlab { &stack.image } else { &stack.version };
+            let (from, stack) = (from.clone(), stack.name.clone());
             parts.push(Part { kind, name: name.to_owned(), file, from, stack });
         };
         match &stack.kind {

@@ -1,7 +1,8 @@
 //! Backups taken and brought back, of hosts whose shells are real.
 
+use super::bench::Bench;
 use super::desk::{Desk, tree};
-use crate::backup::{Backup, Manifest, read, restore, stop, take};
+use crate::backup::{Backup, Manifest, fits, read, restore, stop, take};
 use crate::event::Event;
 use base64::Engine;
 use serde_json::{Value, json};
@@ -271,4 +272,28 @@ async fn what_was_cut_off_ends_in_its_container_and_leaves_nothing() {
     // It is asked again, with nothing to end.
     stop(&cx).await;
     assert!(events.try_recv().is_err(), "there is nothing to say");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_taken_from_other_versions_is_refused() {
+    let desk = desk();
+    let mut backup = taken(&desk).await;
+    let fit = |backup: &Backup, from: &str, to: &str| {
+        let bench = Bench::new(&LAB.replace(from, to));
+        fits(&bench.lab, backup).map_or_else(|f| f.message, |()| "they fit".to_owned())
+    };
+    let newer = "  - stolon:\n      version: '17'\n      image: 'stolon:17'";
+    assert_eq!(fit(&backup, "  - stolon:", newer), "they fit");
+    let etcd = "- etcd: { image: 'quay.io/coreos/etcd:v3.6.1' }";
+    assert_eq!(fit(&backup, "- etcd", etcd), "they fit");
+    let mirrored = "- gitlab: { image: 'mirror.test/gitlab-ce:17.11.7-ce.0' }";
+    assert_eq!(fit(&backup, "- gitlab", mirrored), "they fit");
+    let older = "- gitlab: { image: 'gitlab/gitlab-ce:17.11.6-ce.0' }";
+    insta::assert_snapshot!(fit(&backup, "- gitlab", older), @"
+    GitLab's keys: the backup is of `gitlab/gitlab-ce:17.11.7-ce.0`, the blueprint has `gitlab/gitlab-ce:17.11.6-ce.0`
+    GitLab's data: the backup is of `gitlab/gitlab-ce:17.11.7-ce.0`, the blueprint has `gitlab/gitlab-ce:17.11.6-ce.0`
+    ");
+    let shop = backup.manifest.items.iter_mut().find(|i| i.name == "shop");
+    shop.expect("an item").from = "17".to_owned();
+    insta::assert_snapshot!(fit(&backup, "", ""), @"database shop: the backup is of `17`, the blueprint has `14`");
 }
