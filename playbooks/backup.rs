@@ -227,6 +227,10 @@ impl Backup {
 }
 
 impl Part {
+    fn is_of_gitlab(&self) -> bool {
+        matches!(self.kind, Kind::Gitlab | Kind::GitlabSecrets)
+    }
+
     fn of(item: &Item, stack: String) -> Self {
         let Item { kind, name, file, from, .. } = item.clone();
         Self { kind, name, file, from, stack }
@@ -237,6 +241,7 @@ impl Part {
 pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
     let wanted = parts(cx.lab());
     let (mut applied, mut failed) = (0, 0);
+    let mut without_database = false;
     for item in &backup.manifest.items {
         let known = wanted.iter().find(|p| p.kind == item.kind && p.name == item.name);
         let part = Part::of(item, known.map(|p| p.stack.clone()).unwrap_or_default());
@@ -245,6 +250,10 @@ pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
             if known.is_none() {
                 let what = format!("the blueprint has no {}", part.title());
                 return Err(Failure::new(what).hint("declare it, `bp up`, and restore again"));
+            }
+            if part.is_of_gitlab() && without_database {
+                let what = "its database was not brought back, and they belong together";
+                return Err(Failure::new(what).hint("mend that, and restore again"));
             }
             match part.kind {
                 Kind::Pgsql => pgsql::bring(cx, &part, &path).await,
@@ -257,6 +266,7 @@ pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
             Ok(()) => applied += 1,
             Err(failure) => {
                 failed += 1;
+                without_database |= part.kind == Kind::Pgsql && part.name == gitlab::DATABASE;
                 let Failure { message: error, detail, hint } = failure;
                 cx.events().emit(Event::StepFailed {
                     about: about("restore", &part),

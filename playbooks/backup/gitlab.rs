@@ -12,6 +12,9 @@ use std::path::Path;
 /// Where GitLab's command puts its archive: its `backup_path`, and the name that it is given.
 const ARCHIVE: &str = "/var/opt/gitlab/backups/bp_gitlab_backup.tar";
 
+/// The database that is GitLab's, of PostgreSQL's.
+pub(super) const DATABASE: &str = "gitlab";
+
 const SECRETS: &str = "/etc/gitlab/gitlab-secrets.json";
 
 pub(super) async fn fetch(cx: &Cx, part: &Part, to: &Path) -> Result<(), Failure> {

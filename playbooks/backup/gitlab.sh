@@ -22,8 +22,10 @@ case $1 in
         GITLAB_ASSUME_YES=1 gitlab-backup restore BACKUP=bp SKIP=db force=yes
         ;;
     keys)
-        umask 077
-        cat >"$secrets.new"
+        (umask 077; cat >"$secrets.new")
+        [ -s "$secrets.new" ]
+        # Without them, nobody reads what the database holds that was there.
+        [ ! -e "$secrets" ] || cp -pf "$secrets" "$secrets.before-restore"
         mv -f "$secrets.new" "$secrets"
         gitlab-ctl reconfigure
         gitlab-ctl restart

@@ -145,6 +145,7 @@ async fn what_is_taken_is_brought_back() {
         assert!(std::fs::read(desk.path("database-gitlab")).expect("there") == long);
         assert_eq!(desk.read("gitlab-data"), "the repositories");
         assert_eq!(desk.read("gitlab/gitlab-secrets.json"), "{\"db_key_base\":\"abc\"}");
+        assert_ne!(desk.read("gitlab/gitlab-secrets.json.before-restore"), "");
     }
     assert!(desk.log().contains("shop of app\n"), "the owner's name goes with it");
     insta::assert_snapshot!(desk.read("transactions"), @r#"
@@ -296,4 +297,23 @@ async fn what_was_taken_from_other_versions_is_refused() {
     let shop = backup.manifest.items.iter_mut().find(|i| i.name == "shop");
     shop.expect("an item").from = "17".to_owned();
     insta::assert_snapshot!(fit(&backup, "", ""), @"database shop: the backup is of `17`, the blueprint has `14`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn gitlab_keeps_its_keys_where_its_database_is_not_brought_back() {
+    let desk = desk();
+    let backup = taken(&desk).await;
+    desk.write("etc-bp/restore.sh", "[ \"$1\" != gitlab ] || { echo 'disk full' >&2; exit 1; }\n");
+    desk.write("gitlab/gitlab-secrets.json", "keys of now");
+    desk.write("gitlab-data", "data of now");
+    std::fs::copy(desk.path("keys"), desk.path("keys-after")).expect("copied");
+    insta::assert_snapshot!(restored(&desk, &backup).await, @r#"
+    database gitlab: `( c=$(docker ps -q --filter label=com.docker.swarm.service.name=stolon_databases | head -n 1) [ -n "$c" ] || { echo 'databases does not run' >&2; exit 1; } dock…` exited with 1
+    disk full
+    GitLab's keys: its database was not brought back, and they belong together
+    GitLab's data: its database was not brought back, and they belong together
+    2 brought back, 3 failed
+    "#);
+    assert_eq!(desk.read("gitlab/gitlab-secrets.json"), "keys of now");
+    assert_eq!(desk.read("gitlab-data"), "data of now");
 }
