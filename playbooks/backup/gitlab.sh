@@ -1,5 +1,6 @@
 # WHAT <FILE: brings GitLab's data (`data`), or the keys of its database (`keys`), back in its own
-# container. One at a time: a link to its process says which.
+# container. One at a time: a link to its process says which. While it is there and not older than
+# four hours, the container's healthcheck is content with a GitLab that does not answer.
 set -e
 restoring=/run/bp-restores archive=/var/opt/gitlab/backups/bp_gitlab_backup.tar
 secrets=/etc/gitlab/gitlab-secrets.json
@@ -8,8 +9,28 @@ if ! ln -s $$ "$restoring" 2>/dev/null; then
     ! grep -qs restoring "/proc/$other/cmdline" || { echo 'another restore runs' >&2; exit 1; }
     ln -sfn $$ "$restoring"
 fi
-trap 'rm -f "$archive" "$restoring"' EXIT
-trap 'exit 1' HUP INT TERM
+cut_off=
+trap leave EXIT
+trap 'cut_off=yes; exit 1' HUP INT TERM
+
+# GitLab runs again, whatever became of the restore; who was cut off does not wait for that.
+leave() {
+    code=$?
+    set +e
+    gitlab-ctl start
+    [ -n "$cut_off" ] || answers || code=1
+    rm -f "$archive" "$restoring"
+    exit "$code"
+}
+
+answers() {
+    tries=90
+    until /opt/gitlab/bin/gitlab-healthcheck --fail --max-time 10 >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { echo 'GitLab does not answer after it' >&2; return 1; }
+        sleep 10
+    done
+}
 
 case $1 in
     data)
@@ -18,7 +39,6 @@ case $1 in
         # Nothing writes while it is brought back.
         gitlab-ctl stop puma
         gitlab-ctl stop sidekiq
-        trap 'gitlab-ctl start; rm -f "$archive" "$restoring"' EXIT
         GITLAB_ASSUME_YES=1 gitlab-backup restore BACKUP=bp SKIP=db force=yes
         ;;
     keys)

@@ -147,7 +147,20 @@ async fn what_is_taken_is_brought_back() {
         assert_eq!(desk.read("gitlab/gitlab-secrets.json"), "{\"db_key_base\":\"abc\"}");
         assert_ne!(desk.read("gitlab/gitlab-secrets.json.before-restore"), "");
     }
-    assert!(desk.log().contains("shop of app\n"), "the owner's name goes with it");
+    let log = desk.log();
+    assert!(log.contains("shop of app\n"), "the owner's name goes with it");
+    let of_gitlab: Vec<&str> = log.lines().filter(|l| l.starts_with("gitlab-")).collect();
+    insta::assert_snapshot!(of_gitlab.join("\n"), @"
+    gitlab-ctl reconfigure
+    gitlab-ctl restart
+    gitlab-ctl start
+    gitlab-healthcheck
+    gitlab-ctl stop puma
+    gitlab-ctl stop sidekiq
+    gitlab-ctl start
+    gitlab-healthcheck
+    ");
+    assert!(!desk.path("bp-restores").is_symlink());
     insta::assert_snapshot!(desk.read("transactions"), @r#"
     put -- "-app" "-1"
     put -- "app/a \"b\"" "two\x0alines \\ \xff"

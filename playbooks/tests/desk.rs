@@ -18,13 +18,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-const STUBS: [(&str, &str); 9] = [
+const STUBS: [(&str, &str); 10] = [
     ("chown", include_str!("stubs/chown")),
     ("curl", include_str!("stubs/curl")),
     ("docker", include_str!("stubs/docker")),
     ("etcdctl", include_str!("stubs/etcdctl")),
     ("gitlab-backup", include_str!("stubs/gitlab-backup")),
     ("gitlab-ctl", include_str!("stubs/gitlab-ctl")),
+    ("gitlab-healthcheck", include_str!("stubs/gitlab-healthcheck")),
     ("mountpoint", "#!/bin/sh\n"),
     ("pg_dump", include_str!("stubs/pg_dump")),
     ("stolonctl", include_str!("stubs/stolonctl")),

@@ -91,11 +91,8 @@ fn with_a_runner_and_mail() {
           ],
           "healthcheck": {
             "test": [
-              "CMD",
-              "/opt/gitlab/bin/gitlab-healthcheck",
-              "--fail",
-              "--max-time",
-              "10"
+              "CMD-SHELL",
+              "test -n \"$$(find /run/bp-restores -mmin -240 2>/dev/null)\" || exec /opt/gitlab/bin/gitlab-healthcheck --fail --max-time 10"
             ],
             "interval": "30s",
             "timeout": "30s",
@@ -112,7 +109,7 @@ fn with_a_runner_and_mail() {
               "traefik.http.routers.gitlab.entrypoints": "websecure",
               "traefik.http.routers.gitlab.tls": "true",
               "traefik.http.services.gitlab.loadbalancer.server.port": "80",
-              "bp.spec": "0faccbd629f1",
+              "bp.spec": "8693995f41cc",
               "bp.lab": "lab"
             },
             "resources": {
