@@ -33,6 +33,7 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let taken = tokio::select! {
         taken = backup::take(&run.cx, &args.to) => taken,
         () = run.asked_to_stop() => {
+            backup::stop(&run.cx).await;
             run.interrupted(Default::default()).await;
             return Ok(Exit::Interrupted);
         }

@@ -8,6 +8,7 @@ mod gitlab;
 mod pgsql;
 mod stop;
 
+pub(crate) use carry::folder;
 pub use fits::fits;
 pub use stop::stop;
 
@@ -150,6 +151,7 @@ pub async fn take(cx: &Cx, to: &Path) -> Result<Backup, Failure> {
     };
     std::fs::create_dir_all(to).map_err(|e| failed("make the folder", to, e))?;
     private_dir(&partial).map_err(|e| failed("make the folder", &partial, e))?;
+    stop(cx).await;
     let mut items = Vec::new();
     for part in parts {
         let path = partial.join(&part.file);
@@ -242,6 +244,7 @@ pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
     let wanted = parts(cx.lab());
     let (mut applied, mut failed) = (0, 0);
     let mut without_database = false;
+    stop(cx).await;
     for item in &backup.manifest.items {
         let known = wanted.iter().find(|p| p.kind == item.kind && p.name == item.name);
         let part = Part::of(item, known.map(|p| p.stack.clone()).unwrap_or_default());

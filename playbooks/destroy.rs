@@ -5,7 +5,7 @@ use crate::docker::LAB_LABEL;
 use crate::event::{Event, Sums};
 use crate::limits;
 use crate::step::{Failure, Trouble};
-use crate::{dns, firewall, gluster, networks, stacks};
+use crate::{backup, dns, firewall, gluster, networks, stacks};
 use blueprints::{Host, HostProvider, Role};
 use futures::future::{BoxFuture, join_all};
 use providers::{Cmd, Owned, OwnedKind, Provider};
@@ -148,7 +148,9 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
         }
         let leave = doomed.existing.iter().map(|host| async move {
             let what = format!("swarm membership of {}", host.name);
-            let cmd = Cmd::new("docker swarm leave --force").within(Duration::from_secs(120));
+            // A backup that was cut off may have left what services hold.
+            let script = format!("rm -rf {}; docker swarm leave --force", backup::folder(cx));
+            let cmd = Cmd::new(script).within(Duration::from_secs(120));
             let left = cx.ok(&host.name, cmd).await.map_err(|t| Failure::from(t).message);
             (what, left.and(is_out(cx, &host.name).await))
         });

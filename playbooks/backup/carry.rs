@@ -21,7 +21,7 @@ const PIECE: u64 = 16;
 const PIECE_WITHIN: Duration = Duration::from_secs(600);
 
 /// The folder on the host. The lab's lock keeps a second run away from it.
-pub(super) fn folder(cx: &Cx) -> String {
+pub(crate) fn folder(cx: &Cx) -> String {
     format!("/var/tmp/bp-backup-{}", cx.lab().name)
 }
 

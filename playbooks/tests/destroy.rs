@@ -144,8 +144,8 @@ async fn hosts_that_bp_did_not_make_lose_what_bp_made_and_nothing_else() {
     ---
     a$ docker stack rm mine >/dev/null
     a$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
-    a$ docker swarm leave --force
-    b$ docker swarm leave --force
+    a$ rm -rf /var/tmp/bp-backup-lab; docker swarm leave --force
+    b$ rm -rf /var/tmp/bp-backup-lab; docker swarm leave --force
     a$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     b$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     provider: remove template template
@@ -195,7 +195,7 @@ async fn a_host_that_does_not_answer_is_listed_and_the_rest_goes() {
     network network lab
     ---
     a$ ( docker network rm web >/dev/null || exit for i in $(seq 50); do docker network inspect web >/dev/null 2>&1 || exit 0; sleep 0.2; done echo 'it is still there after its removal' >&2; exit 1 ) || exit
-    a$ docker swarm leave --force
+    a$ rm -rf /var/tmp/bp-backup-lab; docker swarm leave --force
     a$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     provider: remove template template
     provider: remove network network lab
@@ -242,8 +242,8 @@ async fn a_stack_that_does_not_go_is_listed_and_the_rest_goes() {
     template template
     network network lab
     ---
-    a$ docker swarm leave --force
-    b$ docker swarm leave --force
+    a$ rm -rf /var/tmp/bp-backup-lab; docker swarm leave --force
+    b$ rm -rf /var/tmp/bp-backup-lab; docker swarm leave --force
     a$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     b$ set -eu; umask 077; t=$(mktemp /etc/hosts.XXXXXX); trap 'rm -f "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM; cat >"$t"; n=$(wc -c <"$t"); [ "$n" -eq 20 ] || { echo "$n bytes of 20" >&2; exit 1; }; chmod 644 "$t"; chown root:root "$t"; mv -fT "$t" /etc/hosts <<<127.0.0.1 localhost
     provider: remove template template
