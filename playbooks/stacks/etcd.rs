@@ -14,7 +14,7 @@ use crate::shipped::Shipped;
 use crate::step::{Check, Step};
 use blueprints::{Lab, Stack};
 use futures::future::join_all;
-use providers::Cmd;
+use providers::{Cmd, Output};
 use serde_json::json;
 
 /// What bp ships of it.
@@ -53,7 +53,7 @@ fn health(lab: &str, stack: &str, members: &[String]) -> Vec<Step> {
 pub(crate) fn etcdctl(stack: &str, member: &str, args: &str) -> String {
     format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_etcd-{member} | head -n 1)\n\
-         [ -n \"$c\" ] || {{ echo 'the member of {member} does not run'; exit 1; }}\n\
+         [ -n \"$c\" ] || {{ echo 'the member of {member} does not run' >&2; exit 1; }}\n\
          docker exec \"$c\" etcdctl --command-timeout=10s {args} 2>&1"
     )
 }
@@ -72,9 +72,7 @@ fn whole(stack: &str, members: &[String]) -> Step {
                 let ask = etcdctl(&stack, member, "endpoint status --cluster -w json");
                 match cx.run(member, &Cmd::new(ask)).await {
                     Ok(output) if output.ok() => return judge(&output.out(), members.len()),
-                    Ok(output) => {
-                        why = Check::Not(format!("{member}: {}", last_line(&output.out())))
-                    }
+                    Ok(output) => why = Check::Not(format!("{member}: {}", why_not(&output))),
                     Err(error) => why = cx.unanswered(member, error).await,
                 }
             }
@@ -108,6 +106,12 @@ fn judge(printed: &str, wanted: usize) -> Check {
 
 fn last_line(text: &str) -> String {
     text.lines().rfind(|l| !l.trim().is_empty()).unwrap_or("no answer").to_owned()
+}
+
+/// The member's own last word, else the shell's.
+fn why_not(output: &Output) -> String {
+    let out = output.out();
+    last_line(&if out.trim().is_empty() { output.err() } else { out })
 }
 
 const KEY: &str = "bp/lab";
@@ -149,7 +153,7 @@ async fn read(cx: &Cx, stack: &str, member: &str) -> Result<String, Check> {
     let get = etcdctl(stack, member, &format!("get {KEY} --print-value-only"));
     match cx.run(member, &Cmd::new(get)).await {
         Ok(output) if output.ok() => Ok(output.out()),
-        Ok(output) => Err(Check::Not(format!("{member}: {}", last_line(&output.out())))),
+        Ok(output) => Err(Check::Not(format!("{member}: {}", why_not(&output)))),
         Err(error) => Err(cx.unanswered(member, error).await),
     }
 }

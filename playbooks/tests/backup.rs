@@ -261,6 +261,12 @@ async fn another_member_is_asked_for_the_keys() {
     std::fs::remove_file(desk.path("node1/etcd_etcd-node1")).expect("removed");
     let backup = taken(&desk).await;
     assert!(std::fs::read_to_string(backup.dir.join("etcd.json")).expect("text").contains("key"));
+    for member in ["node2", "node3"] {
+        std::fs::remove_file(desk.path(&format!("{member}/etcd_etcd-{member}"))).expect("removed");
+    }
+    let (cx, _events) = desk.cx();
+    let failure = take(&cx, &desk.path("more")).await.expect_err("it fails");
+    assert!(failure.message.ends_with("the member of node3 does not run"), "{failure:?}");
 }
 
 #[tokio::test(start_paused = true)]

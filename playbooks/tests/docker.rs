@@ -223,14 +223,14 @@ impl State {
         let service = format!("etcd_etcd-{host}");
         let begin = format!(
             "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
-             [ -n \"$c\" ] || {{ echo 'the member of {host} does not run'; exit 1; }}\n\
+             [ -n \"$c\" ] || {{ echo 'the member of {host} does not run' >&2; exit 1; }}\n\
              docker exec \"$c\" etcdctl --command-timeout=10s "
         );
         let ask = script.strip_prefix(&begin)?;
         let runs = |s: &Swarm, name: &str| s.services.iter().any(|s| s["Spec"]["Name"] == name);
         let swarm = self.swarms.values().next();
         if !swarm.is_some_and(|s| runs(s, &service)) {
-            return Some(Output { code: 1, ..says(format!("the member of {host} does not run")) });
+            return Some(fails(1, &format!("the member of {host} does not run")));
         }
         let own = swarm.and_then(|s| s.services.iter().find(|s| s["Spec"]["Name"] == service));
         if !own.is_some_and(|s| is_let_in(&s["Spec"]["TaskTemplate"]["ContainerSpec"])) {
