@@ -244,7 +244,7 @@ fn known_hosts() -> Vec<PathBuf> {
 const SECRET: Duration = Duration::from_secs(60);
 
 /// A secret from where the blueprint says, at the moment of use.
-async fn read(secret: &Secret) -> Result<String, SessionError> {
+pub(crate) async fn read(secret: &Secret) -> Result<String, SessionError> {
     let refused = |message: String| SessionError::Refused { message, hint: None };
     let text = match secret {
         Secret::Env(name) => std::env::var(name)
@@ -254,12 +254,14 @@ async fn read(secret: &Secret) -> Result<String, SessionError> {
         Secret::Command(command) => {
             let mut shell = tokio::process::Command::new("sh");
             shell.arg("-c").arg(command).stdin(Stdio::null()).kill_on_drop(true);
+            // The command is not said: a token may stand in it.
+            let what = "the command that gives the secret";
             let output = tokio::time::timeout(SECRET, shell.output()).await.map_err(|_| {
-                refused(format!("`{command}` gave no secret within {}", limits::seconds(SECRET)))
+                refused(format!("{what} has not ended within {}", limits::seconds(SECRET)))
             })?;
-            let output = output.map_err(|e| refused(format!("run `{command}`: {e}")))?;
+            let output = output.map_err(|e| refused(format!("run {what}: {e}")))?;
             if !output.status.success() {
-                return Err(refused(format!("`{command}` failed: {}", output.status)));
+                return Err(refused(format!("{what} failed: {}", output.status)));
             }
             String::from_utf8_lossy(&output.stdout).into_owned()
         }

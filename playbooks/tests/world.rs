@@ -1,7 +1,7 @@
 //! How the real world logs in.
 
 use super::bench::{Bench, LAB};
-use crate::world::{lab_key, ready_keys, target};
+use crate::world::{lab_key, read, ready_keys, target};
 use providers::{Machine, SessionError, State, ssh};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -52,4 +52,15 @@ fn of_the_operators_keys_those_are_offered_that_need_no_passphrase() {
         .expect("ssh-keygen runs");
     assert!(encrypted.status.success(), "{encrypted:?}");
     assert_eq!(ready_keys(folder.path()), [at("id_rsa")]);
+}
+
+#[tokio::test]
+async fn the_command_that_gives_a_secret_is_not_said() {
+    for (command, why) in
+        [("token=abc; exit 3", "failed: exit status: 3"), ("kill -9 $$", "signal: 9")]
+    {
+        let failed = read(&blueprints::Secret::Command(command.to_owned())).await;
+        let message = failed.expect_err("it fails").to_string();
+        assert!(message.contains(why) && !message.contains(command), "{message}");
+    }
 }
