@@ -31,6 +31,8 @@ pub(crate) struct Shipped {
     /// The secrets by which its services know each other: who has the one before is refused by who
     /// has the new one, so where one of them changes, all services change at once.
     pub shared: &'static [&'static str],
+    /// The secrets that it reads at its first start only: its data keeps what they said then.
+    pub read_once: &'static [&'static str],
 }
 
 impl Shipped {
@@ -47,6 +49,7 @@ impl Shipped {
             health: Vec::new(),
             takes_turns: false,
             shared: &[],
+            read_once: &[],
         }
     }
 }

@@ -4,7 +4,7 @@ use super::{Secret, Source, all, authority as ca, certificate, check, current, i
 use crate::cx::Cx;
 use crate::docker::{SwarmView, no_manager};
 use crate::step::{Check, Failure, Step};
-use crate::{compose, phase_name};
+use crate::{compose, phase_name, shipped};
 use blueprints::Phase;
 use serde::Serialize;
 use serde_json::Value;
@@ -120,6 +120,11 @@ pub async fn rotation(cx: &Cx, beside: &Path, name: &str) -> Result<Step, Failur
         };
         return Err(Failure::new(format!("the lab has no secret `{name}` to rotate")).hint(hint));
     };
+    let mut shipped = cx.lab().stacks.iter().filter_map(|stack| shipped::of(cx.lab(), stack));
+    if shipped.any(|shipped| shipped.read_once.contains(&name)) {
+        let what = format!("the secret `{name}` is read at the first start only");
+        return Err(Failure::new(what).hint("change the password in the service"));
+    }
     match &secret.source {
         Source::AuthorityKey => {
             return Err(Failure::new("the key of the lab's authority is not rotated").hint(

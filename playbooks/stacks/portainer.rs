@@ -28,6 +28,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, name: &str) -> Shipped {
             "name": name,
         }),
         secrets: vec![Secret::generated(lab, "portainer_password")],
+        read_once: &["portainer_password"],
         playbook: Some(("portainer.yml", holders, json!({ "folder": folder }))),
         health: vec![answers(&stack.name, name, agents)],
         ..Shipped::new("portainer.compose.yml", include_str!("portainer.compose.yml"))

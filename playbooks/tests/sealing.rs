@@ -437,13 +437,13 @@ async fn members_that_share_a_password_change_it_all_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_can_t_be_rotated_says_why() {
     let text = "secrets: { password: { file: password.txt } }
-stacks: [{ etcd: { members: 1 } }, { shop: { file: shop.yml } }]
+stacks: [{ etcd: { members: 1 } }, { shop: { file: shop.yml } }, traefik, portainer]
 ";
     let read = format!("{LAB}\n{text}");
     let bench = Bench::with(&read, &[("shop.yml", SHOP.as_bytes()), ("password.txt", b"x")]);
     let bench = bench.with_swarm().await.only(&["stacks"]);
     let mut said = String::new();
-    for name in ["password", "ca_key", "nothing", "tls_etcd"] {
+    for name in ["password", "ca_key", "nothing", "tls_etcd", "portainer_password"] {
         let why = rotate(&bench, name).await.err().unwrap_or_default();
         let why = why.replace(&bench.dir.path().display().to_string(), "");
         said.push_str(&format!("{name}: {why}\n"));
@@ -454,9 +454,11 @@ stacks: [{ etcd: { members: 1 } }, { shop: { file: shop.yml } }]
     ca_key: the key of the lab's authority is not rotated
     hint: services that know only the one before would trust nobody else: a new authority is for a new lab
     nothing: the lab has no secret `nothing` to rotate
-    hint: there are ca_key, tls_etcd, tls_etcd_client, password
+    hint: there are ca_key, tls_etcd, tls_etcd_client, password, traefik_password, tls_traefik, portainer_password
     tls_etcd: the secret `tls_etcd` is not there yet
     hint: `bp up` makes it
+    portainer_password: the secret `portainer_password` is read at the first start only
+    hint: change the password in the service
     ");
     assert_eq!(kept(&bench), [""; 0]);
 }
