@@ -89,6 +89,7 @@ fn it_is_well_when_it_lets_the_administrator_in_and_counts_all_agents() {
             asked(well, token, &list(2)),
             asked(well, token, "echo '{\"message\":\"Unable to find an environment\"}'"),
             asked(well, "echo '{\"message\":\"Invalid credentials\"}'", "exit 97"),
+            asked(well, "echo '{\"message\":\"no\"}'", "exit 97"),
             asked("printf 404", "exit 97", "exit 97"),
             asked("echo 'curl: (7) Failed to connect' >&2; printf 000; exit 7", "exit 97", "exit 97"),
         ].join("\n"),
@@ -96,6 +97,7 @@ fn it_is_well_when_it_lets_the_administrator_in_and_counts_all_agents() {
     ok
     1: it counts 2 agents, not 3
     1: it counts 0 agents, not 3
+    1: its administrator has another password than portainer_password, which it reads at its first start only: change it in Portainer
     1: it does not let the administrator in
     1: through Traefik it answers 404, not 200
     1: through Traefik it answers curl: (7) Failed to connect, not 200
