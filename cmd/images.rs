@@ -4,6 +4,7 @@ use crate::exit::{Error, Exit};
 use crate::open::{self, Kind};
 use crate::{load, view};
 use playbooks::event::Sums;
+use playbooks::lock::LeaderLock;
 use serde_json::json;
 use std::path::PathBuf;
 
@@ -69,10 +70,15 @@ fn list(file: &load::File, json: bool) -> Result<Exit, Error> {
 }
 
 async fn push(loaded: load::Loaded, archives: &[PathBuf], json: bool) -> Result<Exit, Error> {
+    let archives = playbooks::read_archives(archives).map_err(Error::of_input)?;
     let run = open::machines(loaded, "images", Kind::Writes, json).await?;
     run.begin();
+    let mut leader = LeaderLock::default();
+    if let Err(taken) = leader.reach(&run.cx, &run.me).await {
+        return Err(run.give_up(open::held(taken)).await);
+    }
     let pushed = tokio::select! {
-        pushed = playbooks::load_images(&run.cx, archives) => pushed,
+        pushed = playbooks::load_images(&run.cx, &archives) => pushed,
         () = run.asked_to_stop() => {
             run.interrupted(Sums::default()).await;
             return Ok(Exit::Interrupted);

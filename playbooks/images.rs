@@ -96,7 +96,7 @@ fn loaded(host: &str, archive: &Archive) -> Step {
 }
 
 /// An archive as `docker save` writes it.
-pub(crate) struct Archive {
+pub struct Archive {
     /// Where it lies.
     pub path: PathBuf,
     /// Each tag with the ids that it may have once loaded: the config's digest with the classic

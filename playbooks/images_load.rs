@@ -53,20 +53,26 @@ pub struct Pushed {
     pub pushed: String,
 }
 
+/// Reads archives, as `docker save` writes them.
+///
+/// # Errors
+/// Which one is none.
+pub fn read(paths: &[PathBuf]) -> Result<Vec<Archive>, Failure> {
+    paths.iter().map(|path| images::read(path)).collect()
+}
+
 /// Pushes the images of archives into the lab's registry, from a manager.
 ///
 /// # Errors
-/// When an archive can't be read, the lab has no registry, or it does not take an image.
-pub async fn load(cx: &Cx, archives: &[PathBuf]) -> Result<Vec<Pushed>, Failure> {
-    let read = |path: &PathBuf| images::read(path);
-    let archives: Vec<Archive> = archives.iter().map(read).collect::<Result<_, _>>()?;
+/// When the lab has no registry, or it does not take an image.
+pub async fn load(cx: &Cx, archives: &[Archive]) -> Result<Vec<Pushed>, Failure> {
     let host = stacks::registry::host(cx.lab()).ok_or_else(|| {
         Failure::new("the lab has no registry").hint("`stacks: [traefik, registry]`, then `bp up`")
     })?;
     let manager = cx.swarm().await.map_err(docker::no_manager)?.manager;
     let login = stacks::registry::login(cx, host).await?;
     let mut all = Vec::new();
-    for archive in &archives {
+    for archive in archives {
         cx.note(format!("{} goes to {manager}", archive.path.display()));
         let load = Cmd::new("docker load -q").stdin(Stdin::File(archive.path.clone()));
         cx.ok(&manager, load.within(images::LOAD)).await?;

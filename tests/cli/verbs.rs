@@ -133,3 +133,14 @@ fn nothing_is_written_over_without_a_word() {
     assert!(empty.err.contains("no stack of the blueprint holds data"), "{empty:?}");
     assert!(!desk.at("backups").exists());
 }
+
+#[test]
+fn an_archive_that_is_none_is_wrong_input() {
+    let desk = Desk::with("version: 1\nname: lab\nhosts: { node1: { address: 127.0.0.1 } }\n");
+    desk.write("images.tar", "no archive");
+    for archive in ["images.tar", "missing.tar"] {
+        let wrong = desk.bp(&["images", "load", archive]).exits(2);
+        assert!(wrong.err.contains(&format!("read the image archive `{archive}`")), "{wrong:?}");
+    }
+    assert_eq!(desk.names(), ["bp.yml", "images.tar"], "the lab was not even opened");
+}
