@@ -113,6 +113,13 @@ fn members(
         let help = "a member stays with its data: keep the host active or paused";
         context.error_help(name.at, message, help);
     }
+    let paused = |h: &&&Host| h.availability == Availability::Pause;
+    for host in hosts.iter().take(members).filter(paused) {
+        let stack = &name.value;
+        let message = format!("{stack} has a member on `{}`, which is paused", host.name);
+        let help = "it goes on there, and is never started there anew: not by a first `up` either";
+        context.problems.push(Problem::warning(name.at, message).help(help));
+    }
     hosts.iter().take(members).map(|h| h.name.clone()).collect()
 }
 

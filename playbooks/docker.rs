@@ -468,6 +468,17 @@ impl SwarmView {
         let nodes = self.tasks.iter().filter(runs).filter_map(|t| self.node(&t.node_id));
         nodes.filter_map(|n| n.spec.labels.get(HOST_LABEL).cloned()).collect()
     }
+
+    /// Whether a host is paused and has no task of this service: it keeps what it runs, and is given
+    /// nothing new.
+    pub(crate) fn is_passed_over(&self, host: &str, service: &str) -> bool {
+        let found = self.services.iter().find(|s| s.spec.name == service);
+        let Some(node) = self.node_of(host).filter(|n| n.spec.availability == "pause") else {
+            return false;
+        };
+        let here = |t: &Task| t.node_id == node.id && t.desired_state == "running";
+        !found.is_some_and(|s| self.tasks.iter().any(|t| t.service_id == s.id && here(t)))
+    }
 }
 
 /// The label that says which host of the lab a node is.

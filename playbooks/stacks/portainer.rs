@@ -1,9 +1,10 @@
 //! The stack portainer: its server on a manager, an agent on every node.
 
+use crate::docker::SwarmView;
 use crate::secrets::Secret;
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
-use blueprints::{Availability, Lab, Stack};
+use blueprints::{Availability, Host, Lab, Stack};
 use providers::Cmd;
 use serde_json::json;
 use std::time::Duration;
@@ -19,7 +20,6 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, name: &str) -> Shipped {
     let pinned = managers.first().filter(|_| lab.shared().is_none()).cloned();
     let folder = lab.shared().map_or("/srv/portainer".to_owned(), |s| format!("{s}/portainer"));
     let holders = pinned.clone().map_or_else(|| managers.clone(), |host| vec![host]);
-    let agents = lab.nodes().filter(|h| h.availability != Availability::Drain).count();
     Shipped {
         values: json!({
             "agent": agent(&stack.image),
@@ -30,7 +30,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, name: &str) -> Shipped {
         secrets: vec![Secret::generated(lab, "portainer_password")],
         read_once: &["portainer_password"],
         playbook: Some(("portainer.yml", holders, json!({ "folder": folder }))),
-        health: vec![answers(&stack.name, name, agents)],
+        health: vec![answers(&stack.name, name)],
         ..Shipped::new("portainer.compose.yml", include_str!("portainer.compose.yml"))
     }
 }
@@ -42,15 +42,21 @@ fn agent(server: &str) -> String {
     format!("{from}agent:{tag}")
 }
 
+/// How many agents there have to be: a paused node keeps its own, and is given none.
+pub(crate) fn agents(lab: &Lab, view: &SwarmView, service: &str) -> usize {
+    let takes = |h: &&Host| h.availability != Availability::Drain;
+    lab.nodes().filter(takes).filter(|h| !view.is_passed_over(&h.name, service)).count()
+}
+
 /// It answers through Traefik, lets the administrator in, and counts as many agents as there are
 /// nodes. Its image has no shell, so it is asked from its node, in its own network; the password is
 /// read there and goes from pipe to pipe.
-fn answers(stack: &str, host: &str, agents: usize) -> Step {
-    let (service, host) = (format!("{stack}_server"), host.to_owned());
+fn answers(stack: &str, host: &str) -> Step {
+    let wanted = (format!("{stack}_server"), format!("{stack}_agent"), host.to_owned());
     Step::lab(format!("{stack} agents"), "an agent that is missing hides a node")
         .within(Duration::from_secs(300))
         .check(move |cx| {
-            let (service, host) = (service.clone(), host.clone());
+            let (service, agent, host) = wanted.clone();
             async move {
                 let view = match cx.swarm().await {
                     Ok(view) => view,
@@ -59,6 +65,7 @@ fn answers(stack: &str, host: &str, agents: usize) -> Step {
                 let Some(node) = view.host_of(&service) else {
                     return Check::Unknown(format!("{service} does not run"));
                 };
+                let agents = agents(cx.lab(), &view, &agent);
                 cx.check(&node, Cmd::new(question(&service, &host, agents))).await
             }
         })

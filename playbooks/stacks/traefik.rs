@@ -131,11 +131,14 @@ fn health(stack: &str, traefik: &Traefik, managers: &[String]) -> Vec<Step> {
 const WHY: &str = "every instance answers, knows the routers of all services, and shows a certificate that verifies";
 
 fn instance(stack: &str, traefik: &Traefik, manager: &str) -> Step {
-    let (stack_name, traefik) = (stack.to_owned(), traefik.clone());
+    let wanted = (stack.to_owned(), traefik.clone(), manager.to_owned());
     Step::host(manager, format!("{stack} instance"), WHY).check_shell_of(move |cx| {
-        let (stack, traefik) = (stack_name.clone(), traefik.clone());
+        let (stack, traefik, manager) = wanted.clone();
         async move {
             let view = cx.swarm().await.map_err(Check::Unknown)?;
+            if view.is_passed_over(&manager, &format!("{stack}_traefik")) {
+                return Err(Check::True);
+            }
             Ok(question(&stack, &traefik, &routers(&view)))
         }
     })

@@ -1,9 +1,10 @@
 //! The stack traefik: what is deployed, its certificates, and how it is asked.
 
 use super::bench::{Bench, LAB};
-use super::stubs::{Stubs, is_sound, rendered};
+use super::stubs::{Stubs, is_sound, named, rendered};
 use crate::secrets::Source;
 use crate::shipped::{self, Shipped};
+use crate::step::CheckBy;
 
 fn bench(stacks: &str) -> Bench {
     let files: [(&str, &[u8]); 2] = [("cert.pem", b"a certificate"), ("key.pem", b"a key")];
@@ -175,4 +176,49 @@ async fn routers_are_those_that_services_declare() {
     let view = cx.swarm().await.expect("a view");
     let names: Vec<String> = crate::stacks::traefik::routers(&view).into_iter().collect();
     assert_eq!(names, ["api", "web"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_manager_is_asked_only_for_what_it_kept() {
+    let bench = Bench::new(&format!("{LAB}\nstacks: [traefik, portainer]\n")).with_swarm().await;
+    let service = |name: &str| {
+        serde_json::json!({ "ID": name, "Spec": { "Name": name, "Mode": { "Global": {} },
+            "TaskTemplate": { "ContainerSpec": { "Image": "a" } } } })
+    };
+    {
+        let mut state = bench.site.lock();
+        let swarm = state.swarm();
+        for node in &mut swarm.nodes {
+            node.labels.insert("bp.host".to_owned(), node.hostname.clone());
+            if ["node2", "node3"].contains(&node.hostname.as_str()) {
+                node.availability = "pause".to_owned();
+            }
+        }
+        swarm.services = vec![service("traefik_traefik"), service("portainer_agent")];
+        let task = |service: &str, node: &str| {
+            serde_json::json!({ "ID": service, "ServiceID": service, "NodeID": node, "DesiredState": "running",
+                "Status": { "State": "running" }, "Spec": { "ContainerSpec": { "Image": "a" } } })
+        };
+        let kept = swarm.nodes.iter().find(|n| n.hostname == "node3").expect("a node").id.clone();
+        swarm.tasks = vec![task("traefik_traefik", &kept), task("portainer_agent", &kept)];
+    }
+    let (cx, _events) = bench.cx();
+    let mut said = String::new();
+    for step in named(&bench, "traefik instance") {
+        let CheckBy::ShellOf(script) = &step.check else { panic!("a script") };
+        let asked = match script(cx.clone()).await {
+            Ok(_) => "asked".to_owned(),
+            Err(check) => format!("{check:?}"),
+        };
+        said += &format!("{}: {asked}\n", step.on.host());
+    }
+    let view = cx.swarm().await.expect("a view");
+    let agents = crate::stacks::portainer::agents(&bench.lab, &view, "portainer_agent");
+    said += &format!("{agents} agents of 5");
+    insta::assert_snapshot!(said, @"
+    node1: asked
+    node2: True
+    node3: asked
+    4 agents of 5
+    ");
 }
