@@ -17,8 +17,8 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, gitlab: &Gitlab) -> Shipped {
     let place = Place::of(lab, "gitlab");
     let mut values = values(lab, stack, gitlab, &place);
     let omnibus = filled(include_str!("gitlab/gitlab.rb"), &values);
-    // What JSON calls a string is one to YAML.
-    values["omnibus"] = json!(json!(omnibus).to_string());
+    // What JSON calls a string is one to YAML; docker would look for variables in it.
+    values["omnibus"] = json!(json!(omnibus).to_string().replace('$', "$$"));
     let owner = owner(lab);
     let mut secrets =
         vec!["gitlab_root_password".to_owned(), format!("pgsql_{owner}"), "redis_password".into()];
@@ -76,10 +76,12 @@ fn values(lab: &Lab, stack: &Stack, gitlab: &Gitlab, place: &Place) -> Value {
 /// The least time that a first start is given: it makes the database.
 const FIRST_START: Duration = Duration::from_secs(1200);
 
-/// On port 465 a mail server speaks TLS from the first byte, elsewhere after it was asked to.
+/// On port 465 a mail server speaks TLS from the first byte, elsewhere after it was asked to. The
+/// user may be anything, and stands between quotes of Ruby's.
 fn smtp(smtp: &Smtp) -> Value {
     let tls = smtp.port == 465;
-    json!({ "address": smtp.address, "port": smtp.port, "user": smtp.user,
+    let user = smtp.user.replace('\\', r"\\").replace('\'', r"\'");
+    json!({ "address": smtp.address, "port": smtp.port, "user": user,
         "password": smtp.password, "tls": tls, "starttls": !tls })
 }
 

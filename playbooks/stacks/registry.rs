@@ -111,6 +111,7 @@ pub(crate) fn question(lab: &Lab, service: &str, host: &str) -> String {
          code=$({ask} {url}) || exit 1\n\
          [ \"$code\" = 401 ] || {{ echo \"without the login it answers $code, not 401\"; exit 1; }}\n\
          p=$(docker exec \"$c\" cat /run/secrets/registry_password) || exit 1\n\
+         p=$(printf %s \"$p\" | sed 's/[\\\\\"]/\\\\&/g')\n\
          login() {{ printf 'user = \"{USER}:%s\"\\n' \"$p\" | {ask} -K - \"$@\"; }}\n\
          code=$(login {url}) || exit 1\n\
          [ \"$code\" = 200 ] || {{ echo \"with the login it answers $code, not 200\"; exit 1; }}\n\

@@ -352,6 +352,20 @@ fn with_a_runner_and_mail() {
 }
 
 #[test]
+fn whatever_the_mail_account_is_called_is_text_to_ruby_and_to_docker() {
+    let gitlab = "{ gitlab: { smtp: { address: mail.lab.test, user: \"o'neil\\\\$x@lab.test\", password: mail } } }";
+    let more = "secrets: { mail: { command: cat mail } }\n";
+    let told = document(&deployed(&bench(more, &stacks(gitlab)), "gitlab"));
+    let told = told["services"]["gitlab"]["environment"]["GITLAB_OMNIBUS_CONFIG"].clone();
+    let told = told.as_str().expect("the settings");
+    let lines: Vec<&str> = told.lines().filter(|l| l.contains("neil")).collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    gitlab_rails['smtp_user_name'] = 'o\'neil\\$$x@lab.test'
+    gitlab_rails['gitlab_email_from'] = 'o\'neil\\$$x@lab.test'
+    "#);
+}
+
+#[test]
 fn it_is_not_ended_while_bp_waits_for_it() {
     let mut said = String::new();
     for within in ["5m", "20m", "1h"] {

@@ -57,7 +57,7 @@ fn asked(code: &str, login: &str, agents: &str) -> String {
     let dir = tempfile::tempdir().expect("a folder");
     let secrets = dir.path().join("4711/root/run/secrets");
     std::fs::create_dir_all(&secrets).expect("made");
-    std::fs::write(secrets.join("portainer_password"), "hunter2").expect("written");
+    std::fs::write(secrets.join("portainer_password"), "hunt\"er\\2").expect("written");
     let script = script.replace("/proc/", &format!("{}/", dir.path().display()));
     let docker = "'ps -q --filter label=com.docker.swarm.service.name=portainer_server') echo c1;;\n\
                   'inspect -f {{.State.Pid}} c1') echo 4711;;";
@@ -66,7 +66,7 @@ fn asked(code: &str, login: &str, agents: &str) -> String {
     );
     let nsenter = format!(
         "'-t 4711 -n curl -sS --max-time 20 --data-binary @- http://127.0.0.1:9000/api/auth')\n\
-         [ \"$(cat)\" = '{{\"Username\":\"admin\",\"Password\":\"hunter2\"}}' ] || exit 98; {login};;\n\
+         [ \"$(cat)\" = '{{\"Username\":\"admin\",\"Password\":\"hunt\\\"er\\\\2\"}}' ] || exit 98; {login};;\n\
          '-t 4711 -n curl -sS --max-time 20 -K - http://127.0.0.1:9000/api/endpoints/1/docker/v2/agents')\n\
          [ \"$(cat)\" = 'header = \"Authorization: Bearer a.b-c\"' ] || exit 98; {agents};;"
     );

@@ -14,7 +14,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -su
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=redis -keyout key -out request
 openssl x509 -req -in request -CA bp/ca.crt -CAkey ca.key -CAcreateserial -days 2 -out certificate
 cat key certificate >secrets/tls_redis
-printf %s 0123456789abcdefghijABCDEFGHIJ01 >secrets/redis_password
+printf %s \"0123456789abcdefghij A\\\"B\\\\C'D #\" >secrets/redis_password
 chown -R 999:999 secrets && chmod 0400 secrets/*";
 
 /// Members `node1`, `node2`, `node3`, each a server and a sentinel.

@@ -13,6 +13,8 @@ umask 077
 export LC_ALL=C
 
 password=$(cat /run/secrets/redis_password) || exit 1
+# The same as one word of a configuration, whatever is in it.
+word=\"$(printf %s "$password" | sed 's/[\\"]/\\&/g')\"
 ca=/etc/bp/ca.crt
 state=/sentinel/sentinel.conf
 with_tls="--tls --cacert $ca"
@@ -92,7 +94,7 @@ kept() { grep '^sentinel monitor redis ' "$state" 2>/dev/null | head -n 1; }
 
 # The port, and whom it lets in.
 listen() {
-    echo "requirepass $password"
+    printf 'requirepass %s\n' "$word"
     [ "$TLS" = yes ] || { echo "port $1"; return; }
     cat <<END
 port 0
@@ -120,7 +122,7 @@ server() {
     {
         cat /etc/bp/redis.conf
         listen 6379
-        echo "masterauth $password"
+        printf 'masterauth %s\n' "$word"
         echo "replica-announce-ip redis-$HOST"
         echo 'replica-announce-port 6379'
         [ "$primary" = "redis-$HOST" ] || echo "replicaof $primary 6379"
@@ -188,14 +190,14 @@ sentinel() {
         cat <<END
 dir /sentinel
 sentinel myid $(echo "sentinel-$HOST" | sha1sum | cut -c 1-40)
-sentinel sentinel-pass $password
+sentinel sentinel-pass $word
 sentinel resolve-hostnames yes
 sentinel announce-hostnames yes
 sentinel announce-ip sentinel-$HOST
 sentinel announce-port 26379
 sentinel deny-scripts-reconfig yes
 sentinel monitor redis $primary 6379 $((count / 2 + 1))
-sentinel auth-pass redis $password
+sentinel auth-pass redis $word
 sentinel down-after-milliseconds redis 10000
 sentinel failover-timeout redis 30000
 END
