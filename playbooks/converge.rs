@@ -147,7 +147,8 @@ fn is_current(task: &Task, service: &Service) -> bool {
 /// How long a task has to run before it counts: one that ends at once is started again and again.
 const STEADY_SECONDS: i64 = 5;
 
-fn is_steady(task: &Task, now: i64) -> bool {
+/// Whether it has run for so long.
+pub(crate) fn is_steady(task: &Task, now: i64) -> bool {
     let since: Result<jiff::Timestamp, _> = task.status.timestamp.parse();
     since.is_ok_and(|since| now - since.as_second() >= STEADY_SECONDS)
 }

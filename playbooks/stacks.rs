@@ -6,6 +6,7 @@
 pub(crate) mod authority;
 mod deploy;
 pub(crate) mod etcd;
+mod etcd_members;
 pub(crate) mod gitlab;
 pub(crate) mod pause;
 mod place;

@@ -8,6 +8,7 @@
 //! snapshot (`etcdctl snapshot save`), removes the stack, empties `/srv/etcd` on each member, lets
 //! `bp up` make the cluster anew, and puts back what was in it.
 
+use super::etcd_members;
 use crate::cx::Cx;
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
@@ -23,6 +24,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
         values: json!({ "members": members }),
         secrets: certificates(members),
         playbook: Some(("etcd.yml", members.to_vec(), json!({}))),
+        before: vec![etcd_members::step(&stack.name, members)],
         health: health(&lab.name, &stack.name, members),
         takes_turns: true,
         ..Shipped::new("etcd.compose.yml", include_str!("etcd.compose.yml"))

@@ -99,7 +99,7 @@ impl Desk {
                 }
                 services.push(json!({ "ID": name, "Spec": { "Name": name, "TaskTemplate": {} } }));
                 tasks.push(json!({ "ServiceID": name, "NodeID": host, "DesiredState": "running",
-                    "Status": { "State": "running" }, "Spec": {} }));
+                    "Status": { "State": "running", "Timestamp": "2026-01-01T00:00:00Z" }, "Spec": {} }));
             }
         }
         let info = json!({ "ID": "E", "Swarm": { "NodeID": "n", "LocalNodeState": "active",

@@ -248,8 +248,16 @@ impl State {
                         "dbSize": 20480, "leader": 8_211_337_445_u64, "raftTerm": 2 } })
             })
             .collect();
+        // As many as the fake's services: they all began at once.
+        let listed = |m: &Value| {
+            let client = m["Endpoint"].as_str().expect("text");
+            let peer = client.replace(":2379", ":2380");
+            let name = client.trim_start_matches("https://").trim_end_matches(":2379");
+            format!("1, started, {name}, {peer}, {client}, false\n")
+        };
         Some(match ask.strip_suffix(" 2>&1").unwrap_or(ask) {
             "endpoint status --cluster -w json" => says(json!(members).to_string()),
+            "member list" => says(members.iter().map(listed).collect::<String>()),
             "get bp/lab --print-value-only" => {
                 says(self.etcd.get("bp/lab").cloned().unwrap_or_default())
             }

@@ -1,6 +1,7 @@
 //! What makes etcd healthy.
 
 use super::bench::Bench;
+use super::desk::Desk;
 use super::fake::Fault;
 use super::whole;
 use crate::Check;
@@ -166,4 +167,84 @@ async fn a_stack_that_is_not_healthy_does_not_wait_for_turns() {
         1,
         "{changes}"
     );
+}
+
+/// What stands before the deploy of a lab whose etcd knows these members, by their hosts; one that
+/// ends with `!` never ran.
+async fn before(desk: &Desk, known: &str) -> String {
+    let line = |(at, host): (usize, &str)| {
+        let client = if host.ends_with('!') { "" } else { "https://client:2379" };
+        let host = host.trim_end_matches('!');
+        format!("{at}{at}ff, started, etcd-{host}, https://etcd-{host}:2380, {client}, false\n")
+    };
+    desk.write("members", &known.split(' ').enumerate().map(line).collect::<String>());
+    let step = desk.bench.steps().into_iter().find(|s| s.name == "etcd membership");
+    let (cx, _events) = desk.cx();
+    match check(&cx, &step.expect("a step")).await {
+        Check::Failed(f) => format!("{}\n{}", f.message, f.hint.unwrap_or_default()),
+        other => format!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_that_could_not_join_are_told_of_before() {
+    let host = |n: u8| {
+        format!("  node{n}: {{ provider: existing, address: 10.1.1.{n}, role: manager }}\n")
+    };
+    let hosts: String = (1..=3).map(host).collect();
+    let lab = |etcd: &str| {
+        format!(
+            "version: 1\nname: lab\nhosts:\n{hosts}engine: {{ source: distro }}\nstacks: [{etcd}]\n"
+        )
+    };
+    let desk = Desk::new(&lab("etcd"));
+    let mut said = format!("nothing runs: {}\n", before(&desk, "node1").await);
+    desk.runs("node1", "etcd_etcd-node1");
+    desk.runs("node2", "etcd_etcd-node2");
+    said += &format!("never begun: {}\n", before(&desk, "node1 node2 node3!").await);
+    desk.write("node3/srv/etcd/member/snap/db", "");
+    said += &format!("a new disk: {}\n", before(&desk, "node1 node2 node3").await);
+    desk.write("node3/srv/etcd/member/wal/0.wal", "");
+    said += &format!("away: {}\n", before(&desk, "node1 node2 node3").await);
+    said += &format!("more: {}\n", before(&desk, "node1").await);
+    said += &format!("another one: {}\n", before(&desk, "node1 node2 old").await);
+    let mut services: Value = serde_json::from_str(&desk.read("api/services")).expect("JSON");
+    services
+        .as_array_mut()
+        .expect("a list")
+        .push(json!({ "ID": "3", "Spec": { "Name": "etcd_etcd-node3", "TaskTemplate": {} } }));
+    desk.write("api/services", &format!("{services}\n"));
+    said += &format!("removed: {}\n", before(&desk, "node1 node2").await);
+    let desk = Desk::new(&lab("{ etcd: { members: 1 } }"));
+    desk.runs("node1", "etcd_etcd-node1");
+    desk.runs("node2", "etcd_etcd-node2");
+    said += &format!("fewer: {}\n", before(&desk, "node1 node2 node3").await);
+    said += &format!("they left: {}\n", before(&desk, "node1").await);
+    insta::assert_snapshot!(said, @r#"
+    nothing runs: True
+    never begun: True
+    a new disk: etcd: node3 lost its disk, and the others wait for what was on it
+    one after another, then `bp up`:
+    node1$ docker service scale etcd_etcd-node3=0
+    node3$ rm -rf /srv/etcd/member
+    node1$ docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=etcd_etcd-node1) etcdctl member remove 22ff
+    node1$ docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=etcd_etcd-node1) etcdctl member add etcd-node3 --peer-urls=https://etcd-node3:2380
+    node1$ docker service update --detach --replicas 1 --args "$(docker service inspect -f '{{join .Spec.TaskTemplate.ContainerSpec.Args " "}}' etcd_etcd-node3 | sed s/state=new/state=existing/)" etcd_etcd-node3
+    away: True
+    more: etcd runs with the members node1, not with node1, node2, node3
+    keep those with `members: 1`, or take others anew: `bp backup`, `bp destroy`, `bp up`, `bp restore`
+    another one: etcd runs with the members node1, node2, old, not with node1, node2, node3
+    keep those, or take others anew: `bp backup`, `bp destroy`, `bp up`, `bp restore`
+    removed: etcd: the others do not know the member of node3 any more
+    one after another, then `bp up`:
+    node1$ docker service scale etcd_etcd-node3=0
+    node3$ rm -rf /srv/etcd/member
+    node1$ docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=etcd_etcd-node1) etcdctl member add etcd-node3 --peer-urls=https://etcd-node3:2380
+    node1$ docker service update --detach --replicas 1 --args "$(docker service inspect -f '{{join .Spec.TaskTemplate.ContainerSpec.Args " "}}' etcd_etcd-node3 | sed s/state=new/state=existing/)" etcd_etcd-node3
+    fewer: etcd runs with the members node1, node2, node3, not with node1
+    one after another, then `bp up`:
+    node1$ docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=etcd_etcd-node1) etcdctl member remove 11ff
+    node1$ docker exec $(docker ps -q --filter label=com.docker.swarm.service.name=etcd_etcd-node1) etcdctl member remove 22ff
+    they left: True
+    "#);
 }

@@ -167,7 +167,11 @@ async fn a_certificate_is_for_the_members_that_there_are() {
     let plan = bench.plan().await;
     assert!(plan.contains("+ stacks / etcd secrets: tls_etcd: it is for other names\n"), "{plan}");
     assert!(!plan.contains("tls_etcd_client"), "{plan}");
-    bench.done().await;
+    // Members that run take no others in: nothing is sent.
+    bench.site.changes();
+    let failed = bench.up().await.failures();
+    assert!(failed.contains("etcd runs with the members node1, not with node1, node2"), "{failed}");
+    assert!(!bench.site.changes().contains("docker stack deploy"));
 }
 
 #[test]

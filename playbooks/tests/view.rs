@@ -38,7 +38,7 @@ async fn hosts_by_phases_nodes_and_services() {
     node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 2/2
     worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | - | -
     worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 2/2 | 3/3 | 1/1 | 2/2 | - | - | -
-    (lab) | - | - | 2/2 | 1/1 | 1/1 | 1/1 | 2/2 | - | 1/1 | - | 11/11
+    (lab) | - | - | 2/2 | 1/1 | 1/1 | 1/1 | 2/2 | - | 1/1 | - | 12/12
     ## nodes
     node | role | status | availability | manager
     node1 | manager | ready | active | leader
@@ -68,7 +68,7 @@ async fn what_is_away_is_shown_as_far_as_it_is_known() {
     node3 | manager | 10.20.30.13 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | 1/1 | 2/2
     worker1 | worker | 10.20.30.14 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | - | -
     worker2 | worker | 10.20.30.15 | 5/5 | 8/8 | 0/2 | 3/3 | 1/1 | 2/2 | - | - | -
-    (lab) | - | - | 2/2 | 0/1 | 0/1 | 0/1 | 1/2 | - | 1/1 | - | 10/11
+    (lab) | - | - | 2/2 | 0/1 | 0/1 | 0/1 | 1/2 | - | 1/1 | - | 11/12
     ## nodes
     node | role | status | availability | manager
     node1 | manager | ready | active | leader
