@@ -5,7 +5,7 @@ use crate::check_records::zone;
 use crate::context::{Context, lies_in};
 use crate::diagnostic::Problem;
 use crate::lab::HostProvider;
-use crate::services::StackKind;
+use crate::services::{GITLAB_MEMORY, StackKind};
 use crate::shipped::{self, AUTHORITY};
 use crate::versions::{self, numbers};
 use crate::wording::{nearest, short};
@@ -134,21 +134,22 @@ pub(crate) fn registry_name(plan: &Plan<'_>, context: &mut Context<'_>) {
     }
 }
 
-/// The least memory that GitLab starts with.
-const GITLAB_MEMORY: u64 = 4 << 30;
-
 /// GitLab fits on a node, and its Redis speaks what it does.
 pub(crate) fn gitlab(plan: &Plan<'_>, context: &mut Context<'_>) {
     for stack in plan.stacks {
         if !matches!(stack.stack.kind, StackKind::Gitlab(_)) {
             continue;
         }
-        let made = plan.lab.nodes().filter(|h| h.provider == HostProvider::Libvirt);
-        let known = plan.lab.nodes().all(|h| h.provider == HostProvider::Libvirt);
-        let most = made.map(|h| h.machine.memory).max().unwrap_or(u64::MAX);
+        let homes = plan.lab.homes();
+        let known = homes.iter().all(|h| h.provider == HostProvider::Libvirt);
+        let most = homes.iter().map(|h| h.machine.memory).max().unwrap_or(u64::MAX);
         if known && most < GITLAB_MEMORY {
+            let which = match homes.as_slice() {
+                [one] => format!("`{}`, which it stays on,", one.name),
+                _ => "the largest node".to_owned(),
+            };
             let message = format!(
-                "GitLab needs 4 GiB of memory, and the largest node has {:.1} GiB",
+                "GitLab needs 4 GiB of memory, and {which} has {:.1} GiB",
                 most as f64 / f64::from(1 << 30)
             );
             let help = "`machine: { memory: 8GiB }` of a node, or of all";

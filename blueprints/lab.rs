@@ -62,6 +62,16 @@ impl Lab {
         self.volumes.first().map(|v| v.mount.as_str())
     }
 
+    /// The nodes that a stack with one home may run on: all of them where they share its data,
+    /// otherwise the first that is not drained. Hosts that are added later do not change it.
+    pub fn homes(&self) -> Vec<&Host> {
+        let stays = |h: &&Host| h.availability != Availability::Drain;
+        match self.shared() {
+            Some(_) => self.nodes().collect(),
+            None => self.nodes().find(stays).or(self.nodes().next()).into_iter().collect(),
+        }
+    }
+
     /// The host of this name.
     pub fn host(&self, name: &str) -> Option<&Host> {
         self.hosts.iter().find(|h| h.name == name)

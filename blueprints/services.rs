@@ -111,6 +111,9 @@ impl StackKind {
     }
 }
 
+/// The memory of a node that GitLab starts on, in bytes, at least.
+pub const GITLAB_MEMORY: u64 = 4 << 30;
+
 impl Lab {
     /// Whether Redis speaks TLS: not beside a GitLab that speaks none to Sentinels, as before 18.10
     /// (`docs.gitlab.com/administration/redis/tls`); bp's version 18 is newer.

@@ -508,7 +508,7 @@ fn services_that_do_not_fit_are_warned_of() {
             shown(text.as_bytes(), "lab.yml", &World::default())
         ));
     }
-    insta::assert_snapshot!(said, @r#"
+    insta::assert_snapshot!(said, @"
     --- a registry that nobody finds
     lab.yml:5:10: warning: nobody answers for `traefik.lab.internal`, the name of `traefik`
       |
@@ -539,14 +539,14 @@ fn services_that_do_not_fit_are_warned_of() {
       |
       = help: `dns: { records: { traefik: { a: [a] } } }`
 
-    lab.yml:5:112: warning: GitLab 17 speaks no TLS to Sentinels, and `redis` answers to nothing else
+    lab.yml:5:112: warning: GitLab 17 speaks no TLS to Sentinels: Redis goes without it
       |
     5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
       |                                                                                                                ^^^^^^
       |
-      = help: `version: "18"` does; it needs PostgreSQL 16 or newer
+      = help: `swarm: { networks: [{ name: redis, encrypted: true }] }` encrypts what the nodes say to each other
 
-    lab.yml:5:112: warning: GitLab needs 4 GiB of memory, and the largest node has 2.0 GiB
+    lab.yml:5:112: warning: GitLab needs 4 GiB of memory, and `a`, which it stays on, has 2.0 GiB
       |
     5 | stacks: [etcd, { stolon: { databases: { gitlab: { extensions: [pg_trgm, btree_gist] } } } }, redis, traefik, { gitlab: { smtp: { addr...
       |                                                                                                                ^^^^^^
@@ -587,5 +587,5 @@ fn services_that_do_not_fit_are_warned_of() {
       |                                                                  ^^^^^^
       |
       = help: `dns: { records: { gitlab: { cname: traefik } } }`
-    "#);
+    ");
 }

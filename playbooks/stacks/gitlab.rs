@@ -7,7 +7,9 @@ use crate::cx::Cx;
 use crate::secrets::Secret;
 use crate::shipped::Shipped;
 use crate::step::{Check, Failure, Step};
-use blueprints::{Availability, Gitlab, Lab, Smtp, Stack, StackKind, Tls};
+use blueprints::{
+    Availability, GITLAB_MEMORY, Gitlab, HostProvider, Lab, Smtp, Stack, StackKind, Tls,
+};
 use providers::{Cmd, quote};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -68,8 +70,19 @@ fn values(lab: &Lab, stack: &Stack, gitlab: &Gitlab, place: &Place) -> Value {
         "dir": place.dir,
         "backups": place.backups,
         "pinned": place.pinned,
+        "reserved": has_room(lab),
         // An unhealthy task is ended: not while bp still waits for it.
         "start": stack.within.max(FIRST_START).as_secs(),
+    })
+}
+
+/// Whether a node that it may run on is known to have the memory: that is kept free for it there, and
+/// it is not started where less is. Nothing is kept where that would leave it without a node.
+fn has_room(lab: &Lab) -> bool {
+    lab.homes().iter().any(|h| {
+        h.provider == HostProvider::Libvirt
+            && h.availability == Availability::Active
+            && h.machine.memory >= GITLAB_MEMORY
     })
 }
 

@@ -1,6 +1,6 @@
 //! Where a stack with one home keeps its data: on the shared volume, or on one node.
 
-use blueprints::{Availability, Lab};
+use blueprints::Lab;
 use serde_json::{Value, json};
 
 /// The home of a stack's data.
@@ -18,11 +18,10 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// On the shared volume where there is one, otherwise on the first node that is not drained:
-    /// hosts that are added later do not change it.
+    /// On the shared volume where there is one, otherwise on one node.
     pub fn of(lab: &Lab, stack: &str) -> Self {
         if let Some(shared) = lab.shared() {
-            let hosts = lab.nodes().map(|h| h.name.clone()).collect();
+            let hosts = lab.homes().into_iter().map(|h| h.name.clone()).collect();
             return Self {
                 dir: format!("{shared}/{stack}"),
                 backups: format!("{shared}/backups/{stack}"),
@@ -31,8 +30,7 @@ impl Place {
                 hosts,
             };
         }
-        let stays = lab.nodes().find(|h| h.availability != Availability::Drain);
-        let pinned = stays.or(lab.nodes().next()).map(|h| h.name.clone());
+        let pinned = lab.homes().first().map(|h| h.name.clone());
         Self {
             dir: format!("/srv/{stack}"),
             backups: format!("/srv/{stack}/backups"),

@@ -1,5 +1,6 @@
 //! GitLab: what is deployed, what it is told, and what its checks ask.
 
+use super::bench::Bench;
 use super::registry::{Programs, VOLUME, bench, deployed, document};
 use super::stubs::named;
 
@@ -362,6 +363,41 @@ fn whatever_the_mail_account_is_called_is_text_to_ruby_and_to_docker() {
     insta::assert_snapshot!(lines.join("\n"), @r#"
     gitlab_rails['smtp_user_name'] = 'o\'neil\\$$x@lab.test'
     gitlab_rails['gitlab_email_from'] = 'o\'neil\\$$x@lab.test'
+    "#);
+}
+
+#[test]
+fn memory_is_kept_for_it_on_a_node_that_is_known_to_have_it() {
+    let reserved = |hosts: &str, volume: &str| {
+        let stacks = stacks("gitlab");
+        let lab = format!(
+            "version: 1\nname: lab\nprovider: {{ libvirt: {{ subnet: 10.20.30.0/24, template: debian-13.qcow2 }} }}\nhosts: {{ {hosts} }}\nengine: {{ source: distro }}\n{volume}stacks: {stacks}\n"
+        );
+        let document = document(&deployed(&Bench::new(&lab), "gitlab"));
+        document["services"]["gitlab"]["deploy"]["resources"]["reservations"]["memory"].to_string()
+    };
+    let small =
+        "a: { role: manager, brick: /srv/gluster }, b: { role: manager, brick: /srv/gluster }";
+    let large = "c: { role: manager, brick: /srv/gluster, machine: { memory: 8GiB } }";
+    let existing = "e: { provider: existing, address: 10.1.1.1, role: manager }";
+    let mut said = String::new();
+    for (what, hosts, volume) in [
+        ("all small", format!("{small}, c: {{ role: manager, brick: /srv/gluster }}"), VOLUME),
+        ("a large one", format!("{small}, {large}"), VOLUME),
+        ("a large one it may not go to", format!("{small}, {large}"), ""),
+        ("pinned to a large one", large.replace(", brick: /srv/gluster", ""), ""),
+        ("pinned to one of unknown size", existing.to_owned(), ""),
+    ] {
+        let hosts =
+            if volume.is_empty() { hosts.replace(", brick: /srv/gluster", "") } else { hosts };
+        said.push_str(&format!("{what}: {}\n", reserved(&hosts, volume)));
+    }
+    insta::assert_snapshot!(said, @r#"
+    all small: null
+    a large one: "3G"
+    a large one it may not go to: null
+    pinned to a large one: "3G"
+    pinned to one of unknown size: null
     "#);
 }
 
