@@ -1,7 +1,6 @@
 # What runs in the containers of the stack redis, as `sh redis.sh WHAT`:
 #
-#   server, sentinel   a member: finds out which one is the primary, then runs
-#   ping, watched      whether the server, the sentinel of this container answers
+#   server, sentinel   a member: finds out which one is the primary, then runs, and is tended
 #   well               whether this member is in order: the reason why not on the last line
 #   read, write KEY [VALUE]   a key on every member; through the primary
 #
@@ -131,14 +130,31 @@ server() {
     redis-server /run/redis/redis.conf &
     process=$!
     trap leave TERM INT
+    attend ping
+}
+
+# Waits for the process, and asks it meanwhile.
+attend() {
+    tended "$1" &
     wait "$process"
     status=$?
-    # A signal ends the wait, not the server.
+    # A signal ends the wait, not the process.
     while kill -0 "$process" 2>/dev/null; do
         wait "$process"
         status=$?
     done
     exit "$status"
+}
+
+# What docker calls a healthcheck, for a hundredth of its price: there each costs a process of the
+# engine's own, and a member's name is hidden from the others until it is healthy.
+tended() {
+    missed=0
+    while sleep 20; do
+        missed=$((missed + 1))
+        if ("$1"); then missed=0; fi
+        [ "$missed" -lt 5 ] || { say "it has not answered $missed times"; kill -KILL "$process"; }
+    done
 }
 
 # A primary that is asked to end hands over first: that takes two seconds, and the sentinels would
@@ -206,7 +222,10 @@ END
     } >"$state.new" || exit 1
     mv -f "$state.new" "$state"
     say "the primary is $primary"
-    exec redis-sentinel "$state"
+    redis-sentinel "$state" &
+    process=$!
+    trap 'kill -TERM "$process"' TERM INT
+    attend watched
 }
 
 # The server answers, also while it still reads its file. A replica that the sentinels did not know of
@@ -283,7 +302,7 @@ held_by() { echo "$1 $(ask "redis-$1" 6379 get "$key" </dev/null)"; }
 
 key=${2:-}
 case $1 in
-    server | sentinel | ping | watched | well) "$1" ;;
+    server | sentinel | well) "$1" ;;
     read)
         each held_by | while read -r member value; do
             [ "$value" = "$3" ] || no "\`$key\` reads \`$value\` on $member"
