@@ -71,6 +71,8 @@ fn list(file: &load::File, json: bool) -> Result<Exit, Error> {
 
 async fn push(loaded: load::Loaded, archives: &[PathBuf], json: bool) -> Result<Exit, Error> {
     let archives = playbooks::read_archives(archives).map_err(Error::of_input)?;
+    let early =
+        playbooks::before_the_registry(&loaded.lab, &loaded.dir).map_err(Error::of_input)?;
     let run = open::machines(loaded, "images", Kind::Writes, json).await?;
     run.begin();
     let mut leader = LeaderLock::default();
@@ -89,15 +91,16 @@ async fn push(loaded: load::Loaded, archives: &[PathBuf], json: bool) -> Result<
         Err(failure) => return Err(run.give_up(failure.into()).await),
     };
     let lab = run.cx.lab().clone();
-    let replace: Vec<(String, String)> = playbooks::replacements(&pushed)
+    let (stay, replace): (Vec<_>, Vec<_>) = playbooks::replacements(&pushed)
         .into_iter()
         .filter(|(from, to)| lab.images.replace.get(from) != Some(to))
-        .collect();
+        .partition(|(from, _)| early.contains(from));
+    let stay: Vec<String> = stay.into_iter().map(|(from, _)| from).collect();
     run.end(Sums::default()).await;
     if json {
         let replace: serde_json::Map<_, _> =
             replace.into_iter().map(|(from, to)| (from, json!(to))).collect();
-        view::json_line("pushed", &json!({ "images": pushed, "replace": replace }));
+        view::json_line("pushed", &json!({ "images": pushed, "replace": replace, "stay": stay }));
         return Ok(Exit::Done);
     }
     if !replace.is_empty() {
@@ -105,6 +108,12 @@ async fn push(loaded: load::Loaded, archives: &[PathBuf], json: bool) -> Result<
         view::line("images:\n  replace:");
         for (from, to) in &replace {
             view::line(&format!("    {from}: {to}"));
+        }
+    }
+    if !stay.is_empty() {
+        view::line("these start before the registry, and stay in `images.archives`:");
+        for image in &stay {
+            view::line(&format!("  {image}"));
         }
     }
     Ok(Exit::Done)

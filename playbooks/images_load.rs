@@ -5,9 +5,10 @@ use crate::cx::Cx;
 use crate::images::{self, Archive};
 use crate::step::{Failure, Trouble};
 use crate::{compose, docker, stacks};
-use blueprints::Lab;
+use blueprints::{Lab, Stack, StackKind};
 use indexmap::IndexMap;
 use providers::{Cmd, Stdin, quote};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// An image that the stacks of a lab need.
@@ -101,6 +102,21 @@ fn push(image: &str, pushed: &str) -> String {
 pub fn replacements(pushed: &[Pushed]) -> IndexMap<String, String> {
     let entries = pushed.iter().map(|p| (repository(&p.image), repository(&p.pushed)));
     entries.map(|(from, to)| (from.to_owned(), to.to_owned())).collect()
+}
+
+/// The repositories that can't come from the lab's registry: of the stacks up to the registry itself,
+/// which start before it.
+///
+/// # Errors
+/// When a compose file or an archive is wrong.
+pub fn before_the_registry(lab: &Lab, beside: &Path) -> Result<BTreeSet<String>, Failure> {
+    let mut plain = lab.clone();
+    plain.images.replace.clear();
+    let is_registry = |s: &Stack| matches!(s.kind, StackKind::Registry { .. });
+    let until = lab.stacks.iter().position(is_registry).map_or(0, |at| at + 1);
+    let composes = compose::all(&plain, beside)?;
+    let services = composes.iter().take(until).flat_map(|stack| &stack.services);
+    Ok(services.map(|service| repository(&service.image).to_owned()).collect())
 }
 
 /// An image without its tag or digest.

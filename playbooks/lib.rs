@@ -57,8 +57,8 @@ mod world;
 pub use cx::{Cx, World};
 pub use images::Archive;
 pub use images_load::{
-    Needed, Pushed, load as load_images, needed as needed_images, read as read_archives,
-    replacements,
+    Needed, Pushed, before_the_registry, load as load_images, needed as needed_images,
+    read as read_archives, replacements,
 };
 pub use plan::{Plan, name as phase_name, plan};
 pub use step::{Check, CheckBy, Failure, On, Step, Trouble};

@@ -176,3 +176,13 @@ fn what_is_no_archive_is_refused_before_any_host_is_touched() {
     no tag: read the image archive `/web.tar`: it names no image: save it by its tag
     ");
 }
+
+#[test]
+fn what_starts_before_the_registry_does_not_come_from_it() {
+    let stacks =
+        "stacks: [etcd, { stolon: { databases: { shop: {} } } }, traefik, registry, portainer]";
+    let replace = "images: { replace: { traefik: registry.lab.test/traefik } }";
+    let bench = Bench::new(&format!("{LAB}\ndomain: lab.test\n{replace}\n{stacks}\n"));
+    let early = crate::before_the_registry(&bench.lab, bench.dir.path()).expect("read");
+    insta::assert_snapshot!(early.into_iter().collect::<Vec<_>>().join(" "), @"bp.invalid/pause quay.io/coreos/etcd registry sorintlab/stolon traefik");
+}
