@@ -7,7 +7,7 @@ use crate::cx::Cx;
 use crate::stacks::etcd::etcdctl;
 use crate::step::{Failure, Trouble};
 use blueprints::StackKind;
-use providers::{Cmd, Stdin};
+use providers::{Cmd, Stdin, quote};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -21,7 +21,8 @@ const NOT_THE_USERS: [&[u8]; 2] = [b"stolon/cluster/", b"bp/"];
 const MOST_KEYS: usize = 100;
 const MOST_BYTES: usize = 512 << 10;
 
-const ALL: &str = "--command-timeout=300s get '' --prefix -w json";
+/// What is asked for at once: an answer stands several times over in the memory of the container.
+const PAGE: usize = 500;
 
 /// A key and its value, as `etcdctl -w json` writes them: in base64.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,10 +34,38 @@ struct Pair {
     lease: i64,
 }
 
+/// What `etcdctl txn -w json` answers of one question.
 #[derive(Deserialize)]
 struct Answer {
+    header: Header,
+    responses: [Response; 1],
+}
+
+#[derive(Deserialize)]
+struct Header {
+    revision: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Response {
+    response: Range,
+}
+
+#[derive(Deserialize)]
+struct Range {
+    /// Its name before etcd 3.5 is the other one.
+    #[serde(rename = "response_range", alias = "ResponseRange")]
+    range: Pairs,
+}
+
+#[derive(Deserialize)]
+struct Pairs {
     #[serde(default)]
     kvs: Vec<Pair>,
+    /// Whether there are more than were asked for.
+    #[serde(default)]
+    more: bool,
 }
 
 pub(super) async fn fetch(cx: &Cx, part: &Part, to: &Path) -> Result<(), Failure> {
@@ -47,21 +76,46 @@ pub(super) async fn fetch(cx: &Cx, part: &Part, to: &Path) -> Result<(), Failure
         .map_err(|e| Failure::new(format!("write `{}`: {e}", to.display())))
 }
 
-/// The user's keys now, through the first member that answers; `by` is a file for the answer.
+/// The user's keys at one revision, page by page; `by` is a file for the answers.
 async fn all(cx: &Cx, part: &Part, by: &Path) -> Result<Vec<Pair>, Failure> {
+    let member = member(cx, part).await?;
+    let (mut pairs, mut from, mut revision) = (Vec::new(), Vec::new(), None);
+    loop {
+        let _ = std::fs::remove_file(by);
+        let script = page(&part.stack, &member, &from, revision);
+        carry::fetch(cx, &member, &script, by).await?;
+        let text = std::fs::read_to_string(by)
+            .map_err(|e| Failure::new(format!("read `{}`: {e}", by.display())))?;
+        let answer: Answer = serde_json::from_str(&text)
+            .map_err(|e| Failure::new(format!("etcd answered what bp can't read: {e}")))?;
+        let [Response { response: Range { range: Pairs { kvs, more } } }] = answer.responses;
+        revision = revision.or(Some(answer.header.revision));
+        let last = kvs.last().map(|pair| bytes(&pair.key)).transpose()?;
+        pairs.extend(users(kvs)?);
+        match last {
+            Some(last) if more => from = [last, vec![0]].concat(),
+            _ => return Ok(pairs),
+        }
+    }
+}
+
+/// Asks for the keys from this one on. A transaction takes any bytes, an argument does not.
+fn page(stack: &str, member: &str, from: &[u8], revision: Option<i64>) -> String {
+    let at = revision.map_or_else(String::new, |revision| format!(" --rev={revision}"));
+    let ask = format!("\nget --from-key --limit={PAGE}{at} -- {}\n\n\n", quoted(from));
+    let script = etcdctl(stack, member, "--command-timeout=300s txn -w json");
+    // Warnings are no part of the answer.
+    let script = script.strip_suffix(" 2>&1").unwrap_or(&script);
+    script.replace("docker exec ", &format!("printf %s {} | docker exec -i ", quote(&ask)))
+}
+
+/// The first member that runs.
+async fn member(cx: &Cx, part: &Part) -> Result<String, Failure> {
     let mut why = Failure::new("etcd has no member");
     for member in members(cx) {
-        let _ = std::fs::remove_file(by);
-        // Warnings are no part of the answer.
-        let ask = etcdctl(&part.stack, &member, ALL);
-        let ask = ask.strip_suffix(" 2>&1").unwrap_or(&ask);
-        match carry::fetch(cx, &member, ask, by).await {
-            Ok(()) => {
-                let text = std::fs::read_to_string(by)
-                    .map_err(|e| Failure::new(format!("read `{}`: {e}", by.display())))?;
-                return users(&text);
-            }
-            Err(failure) => why = failure,
+        match cx.ok(&member, Cmd::new(etcdctl(&part.stack, &member, "version"))).await {
+            Ok(_) => return Ok(member),
+            Err(trouble) => why = trouble.into(),
         }
     }
     Err(why)
@@ -75,18 +129,16 @@ fn members(cx: &Cx) -> Vec<String> {
     cx.lab().stacks.iter().find_map(of).unwrap_or_default()
 }
 
-/// The user's keys of an answer.
-fn users(printed: &str) -> Result<Vec<Pair>, Failure> {
-    let answer: Answer = serde_json::from_str(printed)
-        .map_err(|e| Failure::new(format!("etcd answered what bp can't read: {e}")))?;
-    let mut pairs = Vec::new();
-    for pair in answer.kvs {
+/// Those that are the user's.
+fn users(pairs: Vec<Pair>) -> Result<Vec<Pair>, Failure> {
+    let mut users = Vec::new();
+    for pair in pairs {
         let key = bytes(&pair.key)?;
         if pair.lease == 0 && !NOT_THE_USERS.iter().any(|not| key.starts_with(not)) {
-            pairs.push(pair);
+            users.push(pair);
         }
     }
-    Ok(pairs)
+    Ok(users)
 }
 
 pub(super) async fn bring(cx: &Cx, part: &Part, from: &Path) -> Result<(), Failure> {
@@ -94,14 +146,9 @@ pub(super) async fn bring(cx: &Cx, part: &Part, from: &Path) -> Result<(), Failu
     let text = std::fs::read_to_string(from).map_err(|e| failed(e.to_string()))?;
     let pairs: Vec<Pair> = serde_json::from_str(&text).map_err(|e| failed(e.to_string()))?;
     let transactions = transactions(&pairs)?;
-    let mut why = Failure::new("etcd has no member");
-    for member in members(cx) {
-        match write(cx, &part.stack, &member, &transactions).await {
-            Ok(()) => return verify(cx, part, &pairs, from).await,
-            Err(trouble) => why = trouble.into(),
-        }
-    }
-    Err(why)
+    let member = member(cx, part).await?;
+    write(cx, &part.stack, &member, &transactions).await?;
+    verify(cx, part, &pairs, from).await
 }
 
 async fn write(cx: &Cx, stack: &str, member: &str, all: &[String]) -> Result<(), Trouble> {

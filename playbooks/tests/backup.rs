@@ -31,8 +31,8 @@ fn b64(text: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-/// What `etcdctl get -w json` answers.
-fn keys(pairs: &[(&[u8], &[u8], i64)]) -> String {
+/// What `etcdctl txn -w json` answers of keys; more of them may follow.
+fn page(pairs: &[(&[u8], &[u8], i64)], more: bool) -> String {
     let pair = |(key, value, lease): &(&[u8], &[u8], i64)| {
         let mut pair = json!({ "key": b64(key), "create_revision": 2, "mod_revision": 3,
             "version": 1, "value": b64(value) });
@@ -45,10 +45,16 @@ fn keys(pairs: &[(&[u8], &[u8], i64)]) -> String {
         pair
     };
     let kvs: Vec<Value> = pairs.iter().map(pair).collect();
+    let range =
+        json!({ "header": { "revision": 7 }, "kvs": kvs, "more": more, "count": kvs.len() });
     json!({ "header": { "cluster_id": 1130, "member_id": 1638, "revision": 7, "raft_term": 2 },
-        "kvs": kvs, "count": kvs.len() })
+        "succeeded": true, "responses": [{ "Response": { "response_range": range } }] })
     .to_string()
         + "\n"
+}
+
+fn keys(pairs: &[(&[u8], &[u8], i64)]) -> String {
+    page(pairs, false)
 }
 
 /// A lab with data of all kinds; the dump of `gitlab` is longer than one piece.
@@ -339,4 +345,19 @@ async fn gitlab_keeps_its_keys_where_its_database_is_not_brought_back() {
     "#);
     assert_eq!(desk.read("gitlab/gitlab-secrets.json"), "keys of now");
     assert_eq!(desk.read("gitlab-data"), "data of now");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_keys_come_in_pages_of_one_revision() {
+    let desk = desk();
+    let names: Vec<String> = (0..700).map(|n| format!("k{n:03}")).collect();
+    let all: Vec<(&[u8], &[u8], i64)> =
+        names.iter().map(|name| (name.as_bytes(), &b"v"[..], 0)).collect();
+    desk.write("keys", &page(&all[..500], true));
+    desk.write("keys-more", &keys(&all[500..]));
+    let backup = taken(&desk).await;
+    let text = std::fs::read_to_string(backup.dir.join("etcd.json")).expect("text");
+    let pairs: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(pairs.len(), 700);
+    assert_eq!(pairs[699]["key"], b64(b"k699"));
 }
