@@ -136,7 +136,9 @@ fn nothing_is_written_over_without_a_word() {
 
 #[test]
 fn an_archive_that_is_none_is_wrong_input() {
-    let desk = Desk::with("version: 1\nname: lab\nhosts: { node1: { address: 127.0.0.1 } }\n");
+    let desk = Desk::with(
+        "version: 1\nname: lab\nhosts: { a: { provider: existing, address: 10.1.1.1, role: manager } }\n",
+    );
     desk.write("images.tar", "no archive");
     for archive in ["images.tar", "missing.tar"] {
         let wrong = desk.bp(&["images", "load", archive]).exits(2);
