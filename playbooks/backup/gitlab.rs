@@ -40,7 +40,9 @@ pub(super) async fn bring_secrets(cx: &Cx, part: &Part, from: &Path) -> Result<(
 
 /// The script that brings something back, in GitLab's container.
 async fn run(cx: &Cx, part: &Part, what: &str, from: &Path) -> Result<(), Failure> {
-    let script = format!("sh -c {} sh {what}", quote(include_str!("gitlab.sh")));
+    let bytes = std::fs::metadata(from).map(|file| file.len());
+    let bytes = bytes.map_err(|e| Failure::new(format!("read `{}`: {e}", from.display())))?;
+    let script = format!("sh -c {} sh {what} {bytes}", quote(include_str!("gitlab.sh")));
     let script = inside(&part.stack, "gitlab", &script);
     carry::bring(cx, &host(cx, part).await?, from, &script).await.map(drop)
 }

@@ -1,7 +1,8 @@
-# WHAT <FILE: brings GitLab's data (`data`), or the keys of its database (`keys`), back in its own
+# WHAT BYTES <FILE: brings GitLab's data (`data`), or the keys of its database (`keys`), back in its own
 # container. One at a time: a link to its process says which. While it is there and not older than
 # four hours, the container's healthcheck is content with a GitLab that does not answer.
 set -e
+what=$1 bytes=$2
 restoring=/run/bp-restores archive=/var/opt/gitlab/backups/bp_gitlab_backup.tar
 secrets=/etc/gitlab/gitlab-secrets.json
 if ! ln -s $$ "$restoring" 2>/dev/null; then
@@ -19,8 +20,13 @@ leave() {
     set +e
     gitlab-ctl start
     [ -n "$cut_off" ] || answers || code=1
-    rm -f "$archive" "$restoring"
+    rm -f "$archive" "$secrets.new" "$restoring"
     exit "$code"
+}
+
+# Who carries it here may be ended before all of it has come.
+whole() {
+    [ "$(wc -c <"$1")" -eq "$bytes" ] || { echo 'it did not arrive whole' >&2; exit 1; }
 }
 
 answers() {
@@ -32,9 +38,10 @@ answers() {
     done
 }
 
-case $1 in
+case $what in
     data)
         (umask 077; cat >"$archive")
+        whole "$archive"
         chown git:git "$archive"
         # Nothing writes while it is brought back.
         gitlab-ctl stop puma
@@ -43,7 +50,7 @@ case $1 in
         ;;
     keys)
         (umask 077; cat >"$secrets.new")
-        [ -s "$secrets.new" ]
+        whole "$secrets.new"
         # Without them, nobody reads what the database holds that was there.
         [ ! -e "$secrets" ] || cp -pf "$secrets" "$secrets.before-restore"
         mv -f "$secrets.new" "$secrets"
