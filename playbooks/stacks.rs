@@ -16,6 +16,7 @@ pub(crate) mod registry;
 pub(crate) mod stolon;
 mod take_back;
 pub(crate) mod traefik;
+pub(crate) mod upgrades;
 
 use crate::compose::Compose;
 use crate::cx::Cx;

@@ -1,7 +1,7 @@
 //! GitLab and its runner: settings that read their passwords from memory, and what healthy means.
 
 use super::place::Place;
-use super::registry;
+use super::{registry, upgrades};
 use crate::compose::template;
 use crate::cx::Cx;
 use crate::secrets::Secret;
@@ -35,7 +35,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, gitlab: &Gitlab) -> Shipped {
         ],
         secrets: secrets.into_iter().map(|name| Secret::generated(lab, name)).collect(),
         playbook: Some(("gitlab.yml", place.hosts.clone(), place.values())),
-        read_once: &["gitlab_root_password"],
+        before: vec![upgrades::gitlab(stack)],
         health,
         values,
         ..Shipped::new("gitlab.compose.yml", include_str!("gitlab.compose.yml"))

@@ -613,3 +613,63 @@ fn a_runner_whose_token_gitlab_never_knows_ends() {
     assert_eq!(log.lines().filter(|l| *l == "verify").count(), 40);
     assert!(!log.contains("run "), "{log}");
 }
+
+#[test]
+fn an_upgrade_passes_no_stop_over() {
+    use crate::step::Check;
+    let image = |tag: &str| match tag {
+        "" => String::new(),
+        tag => format!("gitlab/gitlab-ce:{tag}"),
+    };
+    let mut said = String::new();
+    for (runs, wanted) in [
+        ("", "18.11.11-ce.0"),
+        ("17.11.7-ce.0", "18.11.11-ce.0"),
+        ("17.11.7-ce.0", "18.2.8-ce.0"),
+        ("18.2.8-ce.0", "18.11.11-ce.0"),
+        ("18.11.11-ce.0", "19.4.1-ce.0"),
+        ("18.11.11-ce.0", "19.2.0-ce.0"),
+        ("17.2.1-ce.0", "17.5.0-ce.0"),
+        ("18.11.11-ce.0@sha256:00ff", "18.11.12-ce.0"),
+        ("18.11.11-ce.0", "17.11.7-ce.0"),
+        ("latest", "19.4.1-ce.0"),
+    ] {
+        let check = match crate::stacks::upgrades::passed_over(&image(runs), &image(wanted)) {
+            Check::Failed(f) => format!("{}\n  {}", f.message, f.hint.unwrap_or_default()),
+            other => format!("{other:?}"),
+        };
+        said.push_str(&format!("{runs} to {wanted}: {check}\n"));
+    }
+    insta::assert_snapshot!(said, @"
+     to 18.11.11-ce.0: True
+    17.11.7-ce.0 to 18.11.11-ce.0: GitLab 17.11 does not go to 18.11 at once: it stops at 18.2, 18.5, 18.8
+      `image: gitlab/gitlab-ce:18.2.z-ce.0` first, its newest z; the next one when its background migrations have ended: docs.gitlab.com/update/upgrade_paths
+    17.11.7-ce.0 to 18.2.8-ce.0: True
+    18.2.8-ce.0 to 18.11.11-ce.0: GitLab 18.2 does not go to 18.11 at once: it stops at 18.5, 18.8
+      `image: gitlab/gitlab-ce:18.5.z-ce.0` first, its newest z; the next one when its background migrations have ended: docs.gitlab.com/update/upgrade_paths
+    18.11.11-ce.0 to 19.4.1-ce.0: GitLab 18.11 does not go to 19.4 at once: it stops at 19.2
+      `image: gitlab/gitlab-ce:19.2.z-ce.0` first, its newest z; the next one when its background migrations have ended: docs.gitlab.com/update/upgrade_paths
+    18.11.11-ce.0 to 19.2.0-ce.0: True
+    17.2.1-ce.0 to 17.5.0-ce.0: GitLab 17.2 does not go to 17.5 at once: it stops at 17.3
+      `image: gitlab/gitlab-ce:17.3.z-ce.0` first, its newest z; the next one when its background migrations have ended: docs.gitlab.com/update/upgrade_paths
+    18.11.11-ce.0@sha256:00ff to 18.11.12-ce.0: True
+    18.11.11-ce.0 to 17.11.7-ce.0: True
+    latest to 19.4.1-ce.0: True
+    ");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_runs_is_what_is_upgraded() {
+    let version = "{ gitlab: { version: '18' } }";
+    let stacks =
+        stacks(version).replace("stolon: {", "stolon: { version: '16', image: 'lab/stolon:16',");
+    let stacks = stacks.replace("btree_gist", "btree_gist, amcheck");
+    let bench = bench("", &stacks).with_swarm().await;
+    let image = "gitlab/gitlab-ce:17.11.7-ce.0";
+    bench.site.lock().swarm().services = vec![serde_json::json!({ "ID": "g", "Spec": {
+        "Name": "gitlab_gitlab", "Mode": {}, "TaskTemplate": { "ContainerSpec": { "Image": image } } } })];
+    let (cx, _events) = bench.cx();
+    let step = &named(&bench, "gitlab upgrade path")[0];
+    let said = crate::survey::check(&cx, step).await;
+    assert!(said.reason().starts_with("GitLab 17.11 does not go to 18.11 at once"), "{said:?}");
+}

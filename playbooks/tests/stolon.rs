@@ -358,3 +358,41 @@ fn one_restore_runs_at_a_time_and_one_that_was_cut_off_stops_none() {
     0
     "#);
 }
+
+#[tokio::test(start_paused = true)]
+async fn data_of_another_major_version_are_told_of_before() {
+    let mut said = String::new();
+    for settings in ["", "image: 'lab/stolon:17', ", "version: '17', image: 'lab/stolon:17', "] {
+        let desk = Desk::new(&DESK.replace("stolon: { ", &format!("stolon: {{ {settings}")));
+        let step = desk.bench.steps().into_iter().find(|s| s.name == "stolon version");
+        let step = step.expect("a step");
+        let (cx, _events) = desk.cx();
+        said += &format!("{}:\n", settings.trim_end_matches(", "));
+        for held in ["", "14\n", "17\n"] {
+            if !held.is_empty() {
+                desk.write("node2/srv/stolon/postgres/PG_VERSION", held);
+            }
+            let check = match survey::check(&cx.fresh(), &step).await {
+                Check::Failed(f) => format!("{}\n    {}", f.message, f.hint.unwrap_or_default()),
+                other => format!("{other:?}"),
+            };
+            said += &format!("  {}: {check}\n", held.trim());
+        }
+    }
+    insta::assert_snapshot!(said, @"
+    :
+      : True
+      14: True
+      17: node2 holds a database of PostgreSQL 17 in /srv/stolon, not of 14
+        take it along: `bp backup`, `bp destroy`, `bp up` with the new version, `bp restore`
+    image: 'lab/stolon:17':
+      : True
+      14: True
+      17: True
+    version: '17', image: 'lab/stolon:17':
+      : True
+      14: node2 holds a database of PostgreSQL 14 in /srv/stolon, not of 17
+        take it along: `bp backup`, `bp destroy`, `bp up` with the new version, `bp restore`
+      17: True
+    ");
+}
