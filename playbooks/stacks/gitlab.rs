@@ -251,10 +251,23 @@ pub(crate) fn from_outside(host: &str, port: u16, ca: Option<&str>) -> String {
     )
 }
 
+/// The exit status of a runner whose token is known, and which has not begun.
+pub(crate) const WAITS: i32 = 45;
+
+/// Whether GitLab knows the runner's token, and its container runs the runner: before that it runs the
+/// script that waits.
+pub(crate) fn runner_question(service: &str) -> String {
+    let begun = "tr \"\\0\" \" \" </proc/1/cmdline | grep -q \"gitlab-runner run \"";
+    inside(
+        service,
+        &format!("sh -c 'gitlab-runner verify 2>&1 || exit 1; {begun} || exit {WAITS}'"),
+    )
+}
+
 /// The runner asks GitLab for work with a token that GitLab knows.
 fn runner(stack: &str) -> Step {
     let (service, gitlab) = (format!("{stack}_runner"), format!("{stack}_gitlab"));
-    let verify = inside(&service, "gitlab-runner verify 2>&1");
+    let ask = runner_question(&service);
     let make = inside(&gitlab, "gitlab-rails runner /etc/bp/runner.rb");
     Step::lab(
         format!("{stack} runner"),
@@ -262,11 +275,19 @@ fn runner(stack: &str) -> Step {
     )
     .within(Duration::from_secs(900))
     .check(move |cx| {
-        let (service, verify) = (service.clone(), verify.clone());
+        let (service, ask) = (service.clone(), ask.clone());
         async move {
-            match node(&cx, &service).await {
-                Ok(node) => cx.check(&node, Cmd::new(verify)).await,
-                Err(check) => check,
+            let node = match node(&cx, &service).await {
+                Ok(node) => node,
+                Err(check) => return check,
+            };
+            match cx.run(&node, &Cmd::new(ask)).await {
+                // It looks every quarter of a minute: nothing but time makes it begin.
+                Ok(output) if output.code == WAITS => {
+                    Check::Unknown("it does not ask for work yet".to_owned())
+                }
+                Ok(output) => crate::cx::verdict(output.code, &output.out()),
+                Err(error) => cx.unanswered(&node, error).await,
             }
         }
     })

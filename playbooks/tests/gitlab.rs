@@ -673,3 +673,36 @@ async fn what_runs_is_what_is_upgraded() {
     let said = crate::survey::check(&cx, step).await;
     assert!(said.reason().starts_with("GitLab 17.11 does not go to 18.11 at once"), "{said:?}");
 }
+
+#[test]
+fn a_runner_that_waits_is_not_online() {
+    use crate::stacks::gitlab::{WAITS, runner_question};
+    let script = runner_question("gitlab_runner").replace("/proc/1", "\"$HERE\"");
+    let docker = "case \"$*\" in
+'ps -q --filter label=com.docker.swarm.service.name=gitlab_runner') echo c0ffee;;
+'exec c0ffee sh -c '*) shift 2; exec \"$@\";;
+esac";
+    let verify =
+        |code: u8| format!("[ \"$*\" = verify ] && echo 'Verifying runner...' && exit {code}");
+    let mut said = String::new();
+    let real = "/usr/bin/dumb-init\\0--\\0gitlab-runner\\0run\\0--user=gitlab-runner\\0";
+    let stand_in = "/usr/bin/ruby\\0--disable=gems\\0/usr/bin/gitlab-runner\\0run\\0--user=a\\0";
+    for (what, code, line) in [
+        ("online", 0, real),
+        ("a stand-in", 0, stand_in),
+        ("waits", 0, "/bin/sh\\0/etc/bp/runner.sh\\0"),
+        ("unknown", 1, real),
+    ] {
+        let verify = verify(code);
+        let programs = Programs::new(&[("docker", docker), ("gitlab-runner", &verify)]);
+        let script = format!("printf '{line}' >\"$HERE/cmdline\"\n{script}");
+        said.push_str(&format!("{what}: {}\n", programs.run(&script)));
+    }
+    assert!(said.contains(&format!("waits: {WAITS} ")), "{said}");
+    insta::assert_snapshot!(said, @"
+    online: 0 Verifying runner...
+    a stand-in: 0 Verifying runner...
+    waits: 45 Verifying runner...
+    unknown: 1 Verifying runner...
+    ");
+}
