@@ -158,6 +158,15 @@ fn with_a_runner_and_mail() {
           "networks": [
             "traefik"
           ],
+          "volumes": [
+            {
+              "type": "tmpfs",
+              "target": "/etc/gitlab-runner",
+              "tmpfs": {
+                "size": 1048576
+              }
+            }
+          ],
           "stop_grace_period": "90s",
           "deploy": {
             "replicas": 1,
@@ -181,7 +190,7 @@ fn with_a_runner_and_mail() {
               "order": "stop-first"
             },
             "labels": {
-              "bp.spec": "d68556953ced",
+              "bp.spec": "41db72bff7b9",
               "bp.lab": "lab"
             }
           }
@@ -207,7 +216,7 @@ fn with_a_runner_and_mail() {
         },
         "runner": {
           "file": "./file-0",
-          "name": "gitlab_runner_4dd96df5dfc7",
+          "name": "gitlab_runner_a5d8d7c7bce7",
           "labels": {
             "bp.lab": "lab"
           }
@@ -307,13 +316,14 @@ fn with_a_runner_and_mail() {
     "#);
     insta::assert_snapshot!(String::from_utf8_lossy(&compose.files[0].1), @r#"
     #!/bin/sh
-    # Starts the runner: its configuration is made in the container, of a token that is in its memory.
+    # Starts the runner: its configuration is made in memory, of a token that is there.
     set -eu
     umask 077
     trap 'exit 0' HUP INT QUIT TERM
     host=git.lab.test
 
     mkdir -p /etc/gitlab-runner
+    chmod 0700 /etc/gitlab-runner
     cat >/etc/gitlab-runner/config.toml <<END
     concurrent = 2
     check_interval = 3

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Starts the runner: its configuration is made in the container, of a token that is in its memory.
+# Starts the runner: its configuration is made in memory, of a token that is there.
 set -eu
 umask 077
 trap 'exit 0' HUP INT QUIT TERM
 host={{host}}
 
 mkdir -p /etc/gitlab-runner
+chmod 0700 /etc/gitlab-runner
 cat >/etc/gitlab-runner/config.toml <<END
 concurrent = 2
 check_interval = 3

@@ -5,8 +5,10 @@
 #   read, write KEY [VALUE]   a key on every member; through the primary
 #
 # MEMBERS are the hosts that hold a member, HOST is this one, TLS is `no` where a client of the lab
-# can't speak it. Passwords go from the secret's file
-# into configurations in memory and into the environment of redis-cli, never into arguments.
+# can't speak it. The password goes from the secret's file into configurations and into the environment
+# of redis-cli, never into arguments. A server's configuration is in memory. A sentinel writes into its
+# own what it promised and who is the primary, before it acts on it, and has to find that again after a
+# loss of power: it is on the member's disk, password and all, for its user alone.
 set -u
 umask 077
 export LC_ALL=C
