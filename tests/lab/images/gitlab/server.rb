@@ -42,9 +42,13 @@ class GitLab
       File.write('/etc/gitlab/initial_root_password', "Password: #{made}\n", perm: 0o600)
     end
     FileUtils.mkdir_p(["#{DATA}/git-data/repositories", "#{DATA}/backups"])
+    keys = '/etc/gitlab/gitlab-secrets.json'
+    File.write(keys, JSON.generate(gitlab_rails: { db_key_base: SecureRandom.hex(64) }), perm: 0o600) unless File.exist?(keys)
   end
 
   def answer(request)
+    return html(502, Page.text('502', 'GitLab is not responding.')) if File.exist?('/run/gitlab/stopped')
+
     case [request.method, request.path]
     in ['GET' | 'HEAD', '/-/health' | '/-/liveness' | '/-/readiness'] then monitoring(request)
     in ['GET' | 'HEAD', '/users/sign_in'] then html(200, sign_in)
