@@ -51,7 +51,7 @@ fn through(lab: &Lab, stages: &[(&str, Stage)]) {
 /// A part of a test, on the lab as the parts before have left it.
 pub type Stage = fn(&Lab);
 
-const STAGES: [(&str, Stage); 21] = [
+const STAGES: [(&str, Stage); 16] = [
     ("killed while machines are made, then destroyed without a record", killed_then_destroyed),
     ("killed while machines are made and while the swarm joins, then up", killed_then_up),
     ("right after up there is nothing to do", nothing_to_do),
@@ -67,11 +67,6 @@ const STAGES: [(&str, Stage); 21] = [
     ("the user's own stacks", stacks::own_stacks),
     ("a second run from another folder is kept out by the leader's lock", two_runs),
     ("the first manager is killed while a file is written, and comes back", volume::guest_killed),
-    ("all services: deployed and healthy", services::deployed),
-    ("all services: used as their users do", services::used),
-    ("an image goes through the lab's registry", services::registry),
-    ("passwords are rotated", services::rotated),
-    ("the machine with all primaries is lost and comes back", services::machine_lost),
     ("destroy leaves nothing, the record being gone", destroyed),
 ];
 

@@ -149,13 +149,14 @@ attend() {
 }
 
 # What docker calls a healthcheck, for a hundredth of its price: there each costs a process of the
-# engine's own, and a member's name is hidden from the others until it is healthy.
+# engine's own, and a member's name is hidden from the others until it is healthy. One that is silent for
+# minutes hangs; a machine that has too much to do is helped by no restart.
 tended() {
     missed=0
     while sleep 20; do
         missed=$((missed + 1))
         if ("$1"); then missed=0; fi
-        [ "$missed" -lt 5 ] || { say "it has not answered $missed times"; kill -KILL "$process"; }
+        [ "$missed" -lt 15 ] || { say "it has not answered $missed times"; kill -KILL "$process"; }
     done
 }
 
