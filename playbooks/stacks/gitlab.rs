@@ -35,6 +35,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, gitlab: &Gitlab) -> Shipped {
         ],
         secrets: secrets.into_iter().map(|name| Secret::generated(lab, name)).collect(),
         playbook: Some(("gitlab.yml", place.hosts.clone(), place.values())),
+        read_once: &["gitlab_root_password"],
         before: vec![upgrades::gitlab(stack)],
         health,
         values,

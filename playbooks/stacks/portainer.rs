@@ -28,6 +28,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, name: &str) -> Shipped {
             "name": name,
         }),
         secrets: vec![Secret::generated(lab, "portainer_password")],
+        read_once: &["portainer_password"],
         playbook: Some(("portainer.yml", holders, json!({ "folder": folder }))),
         health: vec![answers(&stack.name, name)],
         ..Shipped::new("portainer.compose.yml", include_str!("portainer.compose.yml"))
@@ -78,8 +79,10 @@ pub(crate) fn question(service: &str, host: &str, agents: usize) -> String {
          code=$(curl -sSk --max-time 10 -o /dev/null -w '%{{http_code}}' --resolve {host}:443:127.0.0.1 https://{host}/api/system/status 2>&1)\n\
          [ \"$code\" = 200 ] || {{ echo \"through Traefik it answers $(printf '%s\\n' \"$code\" | head -n 1), not 200\"; exit 1; }}\n\
          api() {{ nsenter -t \"$p\" -n curl -sS --max-time 20 \"$@\" 2>&1; }}\n\
-         token=$(printf '{{\"Username\":\"admin\",\"Password\":\"%s\"}}' \"$(sed 's/[\\\\\"]/\\\\&/g' /proc/$p/root/run/secrets/portainer_password)\" |\n\
-         api --data-binary @- http://127.0.0.1:9000/api/auth | sed -n 's/.*\"jwt\":\"\\([^\"]*\\)\".*/\\1/p')\n\
+         said=$(printf '{{\"Username\":\"admin\",\"Password\":\"%s\"}}' \"$(sed 's/[\\\\\"]/\\\\&/g' /proc/$p/root/run/secrets/portainer_password)\" |\n\
+         api --data-binary @- http://127.0.0.1:9000/api/auth)\n\
+         token=$(printf '%s\\n' \"$said\" | sed -n 's/.*\"jwt\":\"\\([^\"]*\\)\".*/\\1/p')\n\
+         case $said in *'Invalid credentials'*) echo 'its administrator has another password than portainer_password, which it reads at its first start only: change it in Portainer'; exit 1;; esac\n\
          [ -n \"$token\" ] || {{ echo 'it does not let the administrator in'; exit 1; }}\n\
          n=$(printf 'header = \"Authorization: Bearer %s\"\\n' \"$token\" |\n\
          api -K - http://127.0.0.1:9000/api/endpoints/1/docker/v2/agents | grep -o '\"NodeName\"' | wc -l)\n\

@@ -80,9 +80,9 @@ fn on_one_node_and_on_the_shared_volume() {
               "/dev/null",
               "http://127.0.0.1:5000/"
             ],
-            "interval": "15s",
+            "interval": "20s",
             "timeout": "10s",
-            "retries": 4,
+            "retries": 3,
             "start_period": "60s"
           },
           "stop_grace_period": "30s",
@@ -100,7 +100,7 @@ fn on_one_node_and_on_the_shared_volume() {
               "traefik.http.routers.registry.entrypoints": "websecure",
               "traefik.http.routers.registry.tls": "true",
               "traefik.http.services.registry.loadbalancer.server.port": "5000",
-              "bp.spec": "781359e0d1fd",
+              "bp.spec": "0a1d2a40c877",
               "bp.lab": "lab"
             },
             "resources": {
@@ -158,7 +158,7 @@ fn on_one_node_and_on_the_shared_volume() {
     let (pinned, shared) = (&pinned["services"]["registry"], &shared["services"]["registry"]);
     insta::assert_snapshot!(difference(pinned, shared), @r#"
     "source": "/srv/data/registry",
-    "bp.spec": "432758168c2a",
+    "bp.spec": "ff5a2c1f886f",
     "order": "start-first",
     "order": "start-first"
     "#);
