@@ -94,6 +94,10 @@ struct Part {
     stack: String,
 }
 
+fn is_of_gitlab(kind: Kind) -> bool {
+    matches!(kind, Kind::Gitlab | Kind::GitlabSecrets)
+}
+
 impl Part {
     /// What it is called in events.
     fn title(&self) -> String {
@@ -112,8 +116,7 @@ fn parts(lab: &Lab) -> Vec<Part> {
     for stack in &lab.stacks {
         let mut part = |kind, name: &str, file: String| {
             // Of GitLab every patch counts, and its edition.
-            let is_gitlab = matches!(kind, Kind::Gitlab | Kind::GitlabSecrets);
-            let from = if is_gitlab { &stack.image } else { &stack.version };
+            let from = if is_of_gitlab(kind) { &stack.image } else { &stack.version };
             let (from, stack) = (from.clone(), stack.name.clone());
             parts.push(Part { kind, name: name.to_owned(), file, from, stack });
         };
@@ -229,10 +232,6 @@ impl Backup {
 }
 
 impl Part {
-    fn is_of_gitlab(&self) -> bool {
-        matches!(self.kind, Kind::Gitlab | Kind::GitlabSecrets)
-    }
-
     fn of(item: &Item, stack: String) -> Self {
         let Item { kind, name, file, from, .. } = item.clone();
         Self { kind, name, file, from, stack }
@@ -254,7 +253,7 @@ pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
                 let what = format!("the blueprint has no {}", part.title());
                 return Err(Failure::new(what).hint("declare it, `bp up`, and restore again"));
             }
-            if part.is_of_gitlab() && without_database {
+            if is_of_gitlab(part.kind) && without_database {
                 let what = "its database was not brought back, and they belong together";
                 return Err(Failure::new(what).hint("mend that, and restore again"));
             }

@@ -148,8 +148,8 @@ attend() {
     exit "$status"
 }
 
-# What docker calls a healthcheck, for a hundredth of its price: there each costs a process of the
-# engine's own, and a member's name is hidden from the others until it is healthy. One that is silent for
+# In the place of docker's healthcheck: there each question starts processes of the engine's own, which
+# small machines feel, and a member's name is hidden from the others until it is healthy. One that is silent for
 # minutes hangs; a machine that has too much to do is helped by no restart.
 tended() {
     missed=0
