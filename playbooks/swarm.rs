@@ -8,6 +8,7 @@ use blueprints::{Lab, Role};
 use futures::future::join_all;
 use providers::{Cmd, quote};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// Managers join one at a time: raft takes one change of membership at once.
 const MANAGER_JOIN: &str = "manager join";
@@ -192,7 +193,19 @@ async fn is_member(cx: &Cx, host: &str, role: Role) -> Check {
             .hint("bp never takes a node out of another swarm: `docker swarm leave` there, if you mean it"),
         );
     };
+    if let Some(dead) = namesakes(&view, host).find(|n| n.id != node.id && is_dead(n)) {
+        return Check::Not(format!("its dead node {} is still in the swarm", dead.id));
+    }
     is_well(node, role)
+}
+
+/// The nodes that are marked as the host: its own, and those of machines that it once was.
+fn namesakes<'a>(view: &'a SwarmView, host: &'a str) -> impl Iterator<Item = &'a Node> {
+    view.nodes.iter().filter(move |n| n.spec.labels.get(HOST_LABEL).is_some_and(|h| h == host))
+}
+
+fn is_dead(node: &Node) -> bool {
+    node.status.state == "down"
 }
 
 fn is_well(node: &Node, role: Role) -> Check {
@@ -220,6 +233,7 @@ async fn join(cx: &Cx, host: &str, role: Role) -> Result<(), Trouble> {
         return Ok(());
     }
     if engine.is_member() {
+        forget_namesakes(cx, &view, host).await?;
         // In the swarm, but in the other role. Where it is in the right one, it is waited for.
         let change = match (view.node(&engine.swarm.node_id), role) {
             (Some(node), Role::Manager) if node.spec.role == "worker" => "promote",
@@ -229,7 +243,7 @@ async fn join(cx: &Cx, host: &str, role: Role) -> Result<(), Trouble> {
         let script = format!("docker node {change} {}", quote(&engine.swarm.node_id));
         return cx.ok(&view.manager, Cmd::new(script)).await.map(drop);
     }
-    forget_namesakes(cx, &view, host).await?;
+    forget_namesakes(cx, &without_the_host(cx, host).await?, host).await?;
     let kind = if role == Role::Manager { "manager" } else { "worker" };
     let ask = Cmd::new(format!("docker swarm join-token -q {kind}"));
     let token = cx.ok(&view.manager, ask).await?.out();
@@ -253,13 +267,30 @@ async fn join(cx: &Cx, host: &str, role: Role) -> Result<(), Trouble> {
     Err(Failure::command(&cmd, &output).hint(hint).into())
 }
 
+/// The swarm when its managers have seen what the host says of itself: that it has left.
+///
+/// A node that stays alive beyond the bound is another machine's, and is left alone.
+async fn without_the_host(cx: &Cx, host: &str) -> Result<SwarmView, Trouble> {
+    let until = Instant::now() + limits::NODE_DOWN;
+    loop {
+        let view = cx.fresh().swarm().await.map_err(no_manager)?;
+        let Some(alive) = namesakes(&view, host).find(|n| !is_dead(n)) else { return Ok(view) };
+        if Instant::now() >= until {
+            cx.note(format!(
+                "the node {} is marked as {host} and alive, though {host} is in no swarm: \
+                 it is left alone",
+                alive.id
+            ));
+            return Ok(view);
+        }
+        tokio::time::sleep(limits::POLL_SLOWEST).await;
+    }
+}
+
 /// A machine made anew under the same name: its dead node makes room, as a manager it would count
 /// against the quorum for ever.
 async fn forget_namesakes(cx: &Cx, view: &SwarmView, host: &str) -> Result<(), Trouble> {
-    let dead = view.nodes.iter().filter(|n| {
-        n.spec.labels.get(HOST_LABEL).is_some_and(|h| h == host) && n.status.state == "down"
-    });
-    for node in dead {
+    for node in namesakes(view, host).filter(|n| is_dead(n)) {
         let id = quote(&node.id);
         let script = format!(
             "if [ {} = manager ]; then docker node demote {id} >/dev/null || exit; fi; \

@@ -5,6 +5,7 @@ use super::shell::{fails, says};
 use providers::Output;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use tokio::time::Instant;
 
 /// A swarm as its managers know it.
 #[derive(Clone, Default)]
@@ -122,7 +123,8 @@ impl State {
     }
 
     fn node_json(&self, node: &Node, leader: bool) -> Value {
-        let well = self.is_well(node);
+        let unseen = self.unseen.get(&node.id).is_some_and(|seen| Instant::now() < *seen);
+        let well = unseen || self.is_well(node);
         let mut shown = json!({
             "ID": node.id,
             "Version": { "Index": 9 },

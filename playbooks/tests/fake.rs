@@ -140,6 +140,8 @@ pub struct State {
     pub stuck: BTreeMap<String, String>,
     /// Who holds the lock on a leader.
     pub leaders: BTreeMap<String, String>,
+    /// Nodes that are gone, and when their managers see it.
+    pub unseen: BTreeMap<String, Instant>,
     pub etcd: BTreeMap<String, String>,
     /// The DNS server, where there is one.
     pub zones: Option<Zones>,
@@ -177,6 +179,7 @@ impl Site {
             left_over: Vec::new(),
             stuck: BTreeMap::new(),
             leaders: BTreeMap::new(),
+            unseen: BTreeMap::new(),
             etcd: BTreeMap::new(),
             zones: None,
             serial: 0,

@@ -4,7 +4,9 @@ use super::bench::{Bench, LAB};
 use super::fake::Fault;
 use crate::event::line;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 pub fn bench() -> Bench {
     Bench::new(LAB).with_engines().only(&["swarm"])
@@ -232,6 +234,39 @@ async fn a_dead_namesake_makes_room() {
     node1$ set -e; docker swarm join-token --rotate -q worker >/dev/null; docker swarm join-token --rotate -q manager >/dev/null docker node update --label-add bp.lab=lab --label-add bp.host=node3 node11id >/dev/null docker node update --label-add bp.lab=lab --label-add bp.host=worker1 node12id >/dev/null
     ---
     applied 3, already true 4, failed 0
+    "#);
+    assert_eq!(bench.site.lock().swarm().nodes.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_has_just_left_is_waited_for_until_it_is_seen_as_dead() {
+    let bench = bench().with_swarm().await.only(&["swarm"]);
+    let left = bench.site.lock().guests["node3"].node.clone().expect("a node").1;
+    bench.site.guest("node3", |g| g.node = None);
+    bench.site.lock().unseen.insert(left, Instant::now() + Duration::from_secs(30));
+    assert_eq!(bench.up().await.sums().applied, Some(2));
+    assert_eq!(bench.site.lock().swarm().nodes.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_namesake_beside_a_node_that_is_well_is_drift() {
+    let bench = bench().with_swarm().await.only(&["swarm"]);
+    let left = bench.site.lock().guests["node3"].node.clone().expect("a node").1;
+    bench.site.guest("node3", |g| g.node = None);
+    // Longer than bp waits: it may be another machine's.
+    bench.site.lock().unseen.insert(left, Instant::now() + Duration::from_secs(90));
+    bench.up().await;
+    assert_eq!(bench.site.lock().swarm().nodes.len(), 6);
+    tokio::time::advance(Duration::from_secs(90)).await;
+    insta::assert_snapshot!(bench.transcript().await, @r#"
+    + swarm / manager / node3: its dead node node8id is still in the swarm
+    ---
+    node1$ docker swarm join-token -q manager
+    node3$ read -r t && docker swarm join --advertise-addr 10.20.30.13 --listen-addr 0.0.0.0:2377 --token "$t" 10.20.30.11:2377 <<<***
+    node1$ set -e; docker swarm join-token --rotate -q worker >/dev/null; docker swarm join-token --rotate -q manager >/dev/null docker node update --label-add bp.lab=lab --label-add bp.host=node3 node11id >/dev/null
+    node1$ if [ manager = manager ]; then docker node demote node8id >/dev/null || exit; fi; docker node rm --force node8id >/dev/null
+    ---
+    applied 1, already true 6, failed 0
     "#);
     assert_eq!(bench.site.lock().swarm().nodes.len(), 5);
 }
