@@ -169,7 +169,7 @@ impl Constraint<'_> {
     /// Whether a host meets it; what only a running node knows is taken to be met.
     fn met_by(&self, host: &Host) -> bool {
         let value = match self.key {
-            "node.hostname" => host.name.as_str(),
+            "node.hostname" | "node.labels.bp.host" => host.name.as_str(),
             "node.role" if host.role == Role::Manager => "manager",
             "node.role" => "worker",
             key => match key.strip_prefix("node.labels.") {

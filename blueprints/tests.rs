@@ -80,6 +80,7 @@ fn what_is_right_passes() {
     let world = World::default()
         .with("/lab/host.yml", "services: { a: { image: a, ports: [{ target: 1, published: 80, mode: host }] } }")
         .with("/lab/own.yml", "services: { a: { image: a, deploy: { placement: { constraints: ['node.labels.zone == ${ZONE}', node.labels.x != y, node.platform.os == linux] } } } }")
+        .with("/lab/pinned.yml", "services: { a: { image: a, deploy: { placement: { constraints: [node.labels.bp.host == a] } } } }")
         .with("/lab/key", "");
     for body in [
         "hosts: { a: { role: manager, address: 192.0.2.1 } }",
@@ -88,7 +89,7 @@ fn what_is_right_passes() {
         "hosts:\n  w{01..01}: { address: 192.0.2.1, role: none }\nphases: [machines]",
         "hosts: { a: &a { role: manager, address: 192.0.2.1 }, b: { <<: *a, role: worker, address: 192.0.2.2 } }",
         "hosts: { a: { role: manager, address: 192.0.2.1 } }\nengine:\nswarm:\nstacks:\nssh:\nimages:\n",
-        "hosts: { a: { role: manager, address: 192.0.2.1 } }\nstacks: [{ a: { file: host.yml } }, { b: { file: host.yml } }, { c: { file: own.yml } }, { etcd: }]",
+        "hosts: { a: { role: manager, address: 192.0.2.1 } }\nstacks: [{ a: { file: host.yml } }, { b: { file: host.yml } }, { c: { file: own.yml } }, { d: { file: pinned.yml } }, { etcd: }]",
         "hosts: { a: { role: manager, address: 192.0.2.1, ssh: { jump: b1 } }, b: { address: 192.0.2.1, ssh: { jump: b2 } } }\nssh: { key: ./key }",
     ] {
         let text = format!("version: 1\nname: lab\n{body}\n");
