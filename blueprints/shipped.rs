@@ -30,10 +30,11 @@ pub(crate) fn needs(kind: &StackKind) -> &'static [&'static str] {
 }
 
 /// How long a stack may take to converge where nothing is said: GitLab's first start makes its
-/// database.
+/// database, and Traefik's instances change one after another, each with its requests in hand.
 pub(crate) fn within(kind: &StackKind) -> Duration {
     match kind {
         StackKind::Gitlab(_) => Duration::from_secs(1200),
+        StackKind::Traefik(_) => Duration::from_secs(600),
         _ => Duration::from_secs(300),
     }
 }
