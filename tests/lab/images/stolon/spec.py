@@ -52,10 +52,10 @@ def dynamic(spec):
                   if name not in OWN}
     parameters |= {"max_wal_senders": senders, "max_replication_slots": senders}
     synchronous = bool(spec.get("synchronousReplication"))
-    # Stolon waits 20 s for a keeper; the lease of Patroni's leader is as long, and long enough
-    # for a round and its retries. A master alone waits for a standby, as Stolon's does.
+    # Stolon waits 20 s for a keeper; the lease of Patroni's leader is longer, long enough on an
+    # emulated guest for a round and its retries. A master alone waits for a standby, as Stolon's does.
     return {
-        "ttl": 45, "loop_wait": 5, "retry_timeout": 20, "primary_start_timeout": 60,
+        "ttl": 45, "loop_wait": 10, "retry_timeout": 17, "primary_start_timeout": 60,
         "maximum_lag_on_failover": spec.get("maxStandbyLag") or 1024 * 1024,
         "synchronous_mode": synchronous, "synchronous_mode_strict": synchronous,
         "synchronous_node_count": max(spec.get("maxSynchronousStandbys") or 1, 1),

@@ -7,7 +7,7 @@ import ssl
 import time
 import urllib.parse
 
-LEASE = 20  # Seconds: Stolon calls a keeper dead after as many.
+LEASE = 40  # Seconds: Stolon calls a keeper dead after 20, Patroni here after 45.
 
 
 class Unavailable(Exception):
