@@ -29,7 +29,7 @@ pub(crate) struct StackBody {
     pub needs: Field<List<String>>,
     /// When it is healthy, besides all its tasks running.
     pub health: Field<List<Health>>,
-    /// How long its services may take to converge; 5m by default, 20m for GitLab.
+    /// How long its services may take to converge; 5m by default, 10m for Traefik, 20m for GitLab.
     pub within: Field<Time>,
     /// What becomes of a change that does not become healthy: `rollback` (the default) or `keep`.
     pub on_failure: Field<OnFailure>,
