@@ -42,7 +42,7 @@ pub(crate) const JOIN: Duration = Duration::from_secs(300);
 
 /// A node that left its swarm until the managers see it as down: they hear it at once, or miss its
 /// heartbeats (one in 5 s, three are missed), which a new leader counts anew.
-pub(crate) const NODE_DOWN: Duration = Duration::from_secs(60);
+pub(crate) const NODE_DOWN: Duration = Duration::from_secs(90);
 
 /// How far the clocks of two hosts may be apart. etcd warns of peers from one second on
 /// (`prober found high clock drift`); what else depends on time is more patient.
