@@ -190,13 +190,16 @@ fn satisfied(constraint: &str, node: &crate::docker::Node) -> bool {
     (has == right) == equal
 }
 
-/// What docker says of a task that was told to stop while it started: a consequence, no cause.
-const STOPPED: &str = "context canceled";
+/// What docker says of a task that was told to stop while it started, or whose network was gone when
+/// it was cleared away: a consequence, no cause.
+fn is_consequence(error: &str) -> bool {
+    error.ends_with("context canceled") || error.contains("error while removing network")
+}
 
 /// The newest error of a service's tasks, in docker's words.
 fn last_error(view: &SwarmView, name: &str, mine: &[&Task]) -> Option<String> {
     let ill = mine.iter().filter(|t| !t.status.err.is_empty());
-    let newest = ill.max_by_key(|t| (!t.status.err.ends_with(STOPPED), &t.created_at))?;
+    let newest = ill.max_by_key(|t| (!is_consequence(&t.status.err), &t.created_at))?;
     let place = match view.node(&newest.node_id) {
         Some(node) => format!(" on {}", node.description.hostname),
         None => String::new(),

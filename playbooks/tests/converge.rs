@@ -180,6 +180,20 @@ fn replicated_services() {
             ],
         ),
         (
+            "rolled back, a task's network being gone when it was cleared away",
+            updated(web(), "rollback_completed", "rollback completed", "old"),
+            vec![
+                task(1, "failed", "shutdown", "task: non-zero exit (1)", 8),
+                task(
+                    2,
+                    "failed",
+                    "shutdown",
+                    "error while removing network: unknown network traefik id q1rib",
+                    9,
+                ),
+            ],
+        ),
+        (
             "rolled back before, right now",
             updated(web(), "rollback_completed", "", NEW),
             vec![runs(1), runs(2)],
@@ -207,6 +221,7 @@ fn replicated_services() {
     rolling back: not: shop_web is rollback_started
     rolled back: failed: shop_web was rolled back: task shop_web.1 on host-n1: task: non-zero exit (3)
     rolled back, a task being stopped while it started: failed: shop_web was rolled back: task shop_web.1 on host-n1: task: non-zero exit (1)
+    rolled back, a task's network being gone when it was cleared away: failed: shop_web was rolled back: task shop_web.1 on host-n1: task: non-zero exit (1)
     rolled back before, right now: true
     rollback paused: failed: the update of shop_web stands still: rollback paused
     another definition: not: shop_web has another definition
