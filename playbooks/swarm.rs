@@ -233,7 +233,7 @@ async fn join(cx: &Cx, host: &str, role: Role) -> Result<(), Trouble> {
         return Ok(());
     }
     if engine.is_member() {
-        forget_namesakes(cx, &view, host).await?;
+        forget_namesakes(cx, &view, host, &engine.swarm.node_id).await?;
         // In the swarm, but in the other role. Where it is in the right one, it is waited for.
         let change = match (view.node(&engine.swarm.node_id), role) {
             (Some(node), Role::Manager) if node.spec.role == "worker" => "promote",
@@ -243,7 +243,7 @@ async fn join(cx: &Cx, host: &str, role: Role) -> Result<(), Trouble> {
         let script = format!("docker node {change} {}", quote(&engine.swarm.node_id));
         return cx.ok(&view.manager, Cmd::new(script)).await.map(drop);
     }
-    forget_namesakes(cx, &without_the_host(cx, host).await?, host).await?;
+    forget_namesakes(cx, &without_the_host(cx, host).await?, host, "").await?;
     let kind = if role == Role::Manager { "manager" } else { "worker" };
     let ask = Cmd::new(format!("docker swarm join-token -q {kind}"));
     let token = cx.ok(&view.manager, ask).await?.out();
@@ -288,9 +288,9 @@ async fn without_the_host(cx: &Cx, host: &str) -> Result<SwarmView, Trouble> {
 }
 
 /// A machine made anew under the same name: its dead node makes room, as a manager it would count
-/// against the quorum for ever.
-async fn forget_namesakes(cx: &Cx, view: &SwarmView, host: &str) -> Result<(), Trouble> {
-    for node in namesakes(view, host).filter(|n| is_dead(n)) {
+/// against the quorum for ever. The node that the host itself is stays, however the managers see it.
+async fn forget_namesakes(cx: &Cx, view: &SwarmView, host: &str, own: &str) -> Result<(), Trouble> {
+    for node in namesakes(view, host).filter(|n| n.id != own && is_dead(n)) {
         let id = quote(&node.id);
         let script = format!(
             "if [ {} = manager ]; then docker node demote {id} >/dev/null || exit; fi; \

@@ -123,8 +123,10 @@ impl State {
     }
 
     fn node_json(&self, node: &Node, leader: bool) -> Value {
-        let unseen = self.unseen.get(&node.id).is_some_and(|seen| Instant::now() < *seen);
-        let well = unseen || self.is_well(node);
+        let until = |ends: &BTreeMap<String, Instant>| {
+            ends.get(&node.id).is_some_and(|end| Instant::now() < *end)
+        };
+        let well = until(&self.unseen) || self.is_well(node) && !until(&self.unheard);
         let mut shown = json!({
             "ID": node.id,
             "Version": { "Index": 9 },

@@ -142,6 +142,8 @@ pub struct State {
     pub leaders: BTreeMap<String, String>,
     /// Nodes that are gone, and when their managers see it.
     pub unseen: BTreeMap<String, Instant>,
+    /// Nodes that are well, and until when their managers hear nothing of them.
+    pub unheard: BTreeMap<String, Instant>,
     pub etcd: BTreeMap<String, String>,
     /// The DNS server, where there is one.
     pub zones: Option<Zones>,
@@ -180,6 +182,7 @@ impl Site {
             stuck: BTreeMap::new(),
             leaders: BTreeMap::new(),
             unseen: BTreeMap::new(),
+            unheard: BTreeMap::new(),
             etcd: BTreeMap::new(),
             zones: None,
             serial: 0,

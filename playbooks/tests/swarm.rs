@@ -249,6 +249,16 @@ async fn a_node_that_has_just_left_is_waited_for_until_it_is_seen_as_dead() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_that_its_managers_do_not_hear_for_a_while_stays() {
+    let bench = bench().with_swarm().await.only(&["swarm"]);
+    let own = bench.site.lock().guests["node3"].node.clone().expect("a node").1;
+    bench.site.lock().unheard.insert(own, Instant::now() + Duration::from_secs(30));
+    assert_eq!(bench.up().await.sums().failed, Some(0));
+    assert_eq!(bench.site.changes(), "");
+    assert_eq!(bench.site.lock().swarm().nodes.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_namesake_beside_a_node_that_is_well_is_drift() {
     let bench = bench().with_swarm().await.only(&["swarm"]);
     let left = bench.site.lock().guests["node3"].node.clone().expect("a node").1;
