@@ -61,14 +61,21 @@ pub async fn run(args: &Args) -> Result<Exit, Error> {
 pub fn options(target: &Target, dir: &Path) -> Result<Vec<(&'static str, String)>, Error> {
     let mut options = vec![("Port", target.port.to_string()), ("User", target.user.clone())];
     options.extend(keys(target));
-    if let HostKeys::Pinned(keys) = &target.host_keys {
-        let path = pin(dir, &target.host, keys)?;
-        options.extend([
-            ("UserKnownHostsFile", quoted(&path)),
+    let only = |file: String| {
+        [
+            ("UserKnownHostsFile", file),
             ("GlobalKnownHostsFile", "/dev/null".to_owned()),
             ("HostKeyAlias", target.host.clone()),
             ("StrictHostKeyChecking", "yes".to_owned()),
-        ]);
+        ]
+    };
+    match &target.host_keys {
+        HostKeys::Pinned(keys) => options.extend(only(quoted(&pin(dir, &target.host, keys)?))),
+        HostKeys::Fingerprint(print) => {
+            options.extend(only("/dev/null".to_owned()));
+            options.push(("KnownHostsCommand", of_print(print)));
+        }
+        HostKeys::KnownHosts(_) => {}
     }
     if let Some(jump) = &target.jump {
         let keys: String = keys(jump)
@@ -84,6 +91,13 @@ pub fn options(target: &Target, dir: &Path) -> Result<Vec<(&'static str, String)
         options.push(("ProxyCommand", through));
     }
     Ok(options)
+}
+
+/// The command that `ssh` asks for the keys of a host (OpenSSH 8.5 and later): it knows the one with
+/// this fingerprint. The first question, in which order to try types, names no key.
+fn of_print(print: &str) -> String {
+    let print = print.trim().trim_end_matches('=');
+    format!("/bin/sh -c \"test '%f' != '{print}' || echo '%H %t %K'\"")
 }
 
 /// Writes a host's pinned keys into the lab's known hosts, and says where that is.

@@ -2,7 +2,7 @@
 
 use super::existing::STEPS;
 use super::interrupts::{GATE, at_the_gate, go};
-use crate::support::hosts::Hosts;
+use crate::support::hosts::{Hosts, fingerprint};
 use crate::support::sshd::{keygen, signal, text};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,17 @@ fn a_host_that_known_hosts_does_not_know_is_refused_at_once() {
     let line = format!("[127.0.0.1]:{port} {}", hosts.nodes[0].host_key("ed25519"));
     hosts.desk.write(".ssh/known_hosts", &line);
     hosts.desk.bp(&["up"]).exits(0);
+}
+
+#[test]
+fn ssh_takes_the_key_of_the_fingerprint_and_no_other() {
+    let hosts = Hosts::new(2, STEPS);
+    hosts.desk.bp(&["ssh", "node1", "--", "true"]).exits(0);
+    let right = fingerprint(&hosts.nodes[0]);
+    hosts.desk.write("bp.yml", &hosts.blueprint_with(&[right.clone(), right]));
+    hosts.desk.bp(&["ssh", "node1", "--", "true"]).exits(0);
+    let refused = hosts.desk.bp(&["ssh", "node2", "--", "true"]).exits(255);
+    assert!(refused.err.contains("Host key verification failed"), "{}", refused.err);
 }
 
 #[test]
