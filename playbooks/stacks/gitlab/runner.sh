@@ -30,7 +30,7 @@ END
 
 # GitLab starts for minutes, and a token that it does not know yet would count as a failed question.
 # Its page is asked for first, which costs little; a token that stays unknown ends the task.
-answers() { ! command -v wget >/dev/null || wget -q -T 5 -O /dev/null http://gitlab/users/sign_in 2>/dev/null; }
+answers() { ! command -v wget >/dev/null || wget -q -T 5 -O /dev/null http://tasks.gitlab/users/sign_in 2>/dev/null; }
 known() { gitlab-runner verify >/dev/null 2>&1; }
 # A signal ends it.
 pause() { sleep 15 & wait $!; }
