@@ -152,7 +152,6 @@ pub async fn take(cx: &Cx, to: &Path) -> Result<Backup, Failure> {
     let failed = |what: &str, path: &Path, e: std::io::Error| {
         Failure::new(format!("{what} `{}`: {e}", path.display()))
     };
-    std::fs::create_dir_all(to).map_err(|e| failed("make the folder", to, e))?;
     private_dir(&partial).map_err(|e| failed("make the folder", &partial, e))?;
     stop(cx).await;
     let mut items = Vec::new();
