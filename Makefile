@@ -11,7 +11,7 @@ help:
 	@echo 'make lab        builds bp, makes the lab of blueprints/lab.yml on this machine, shows its state'
 	@echo 'make clean-lab  takes that lab away'
 	@echo 'make test       everything that CI runs, real virtual machines included'
-	@echo 'make services   the stacks that bp ships, on real virtual machines; not a part of make test'
+	@echo 'make services   the part of make test that is about the stacks that bp ships'
 	@echo 'make bench      what an up with nothing to do costs on 1, 25 and 100 hosts'
 
 packages:
@@ -34,6 +34,7 @@ test:
 	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh')
 	$(STAGE) build $(CARGO) build --locked --package bp
 	$(STAGE) tests $(CARGO) test --locked --workspace
+	$(STAGE) services $(SUDO) tests/lab/services.sh
 	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh
 
 services:

@@ -224,6 +224,7 @@ down() {
     rm -rf "/etc/netns/$id"
     rmdir /etc/netns 2>/dev/null || true
     if [ -d "$dir" ]; then
+        chattr -f -i "$dir"/hosts/*/srv/* || true
         rm -rf --one-file-system "$dir"
         left=1
     fi

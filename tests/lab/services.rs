@@ -1,74 +1,76 @@
 //! The services on the lab: deployed, used, changed, their passwords rotated, a machine lost.
 
-use crate::bp::{Lab, sh};
-use crate::{Stage, replaced, repository, settled, write_blueprint};
+use crate::bp::{Ended, Lab, sh};
+use crate::hosts::{self, NAMES, address};
+use crate::{Stage, settled, stacks};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// What stands between users and services, alone: all stacks together are more than three emulated
-/// guests on two cores carry at the pace that these stages ask for.
-const WEB: &str = "  - etcd
-  - traefik
-  - registry
-";
-
 /// Stolon, GitLab and its runner are stand-ins: `tests/lab/images` says what they do and what not.
-const ALL: &str = "  - etcd
+const STACKS: &str = "  - etcd
   - redis
   - stolon:
+      version: \"17\"
       image: lab/stolon-stand-in:0.17.0-pg17
-      members: 1
-      databases: { shop: {}, gitlab: { extensions: [pg_trgm, btree_gist] } }
+      synchronous: true
+      databases: { shop: {}, gitlab: { extensions: [pg_trgm, btree_gist, amcheck] } }
   - traefik
   - registry
-  - gitlab: { image: \"lab/gitlab-stand-in:18\", runner: { image: \"lab/gitlab-runner-stand-in:18\" } }
+  - gitlab:
+      version: \"18\"
+      image: \"lab/gitlab-stand-in:18\"
+      runner: { image: \"lab/gitlab-runner-stand-in:18\" }
 ";
+
+const ARCHIVES: &[&str] = &["etcd", "web", "redis", "stolon", "traefik", "registry", "gitlab"];
 
 /// What is asked of them, one after another on the same lab.
 pub const STAGES: &[(&str, Stage)] = &[
-    ("a lab without services", made),
-    ("Traefik and the registry deployed and healthy", web_deployed),
+    ("all stacks deployed and healthy, then nothing to do", deployed),
+    ("used as their users do", used),
+    ("the machine of all primaries is lost and comes back", machine_lost),
+    ("a backup is taken, the lab made anew, the backup restored", carried),
+    ("only what should comes in", guarded),
     ("an image goes through the registry", registry),
+    ("the user's own stacks", stacks::own_stacks),
     ("a broken change is taken back, a good one fails no request", changed),
     ("the dashboard's password is rotated", dashboard_rotated),
-    ("all deployed and healthy", deployed),
-    ("used as their users do", used),
     ("PostgreSQL's password is rotated", rotated),
-    ("the machine of the services' primaries is lost and comes back", machine_lost),
-    ("a backup is taken, the lab made anew, the backup restored", carried),
-    ("destroy leaves nothing", destroyed),
+    ("destroy takes away what bp made of hosts that it did not make", destroyed),
 ];
 
-/// The lab with the services, and what else its stacks are.
-fn write(lab: &Lab, stacks: &str, more: &str) {
-    let images = repository().join("target/images");
-    let archives: Vec<String> = ["redis", "stolon", "traefik", "registry", "gitlab"]
-        .iter()
-        .map(|name| format!("{}/{name}.tar", images.display()))
-        .collect();
-    write_blueprint(lab, &|text| {
-        let text = replaced(&text, "web.tar]", &format!("web.tar, {}]", archives.join(", ")));
-        replaced(&text, "  - etcd\n", stacks) + more
-    });
+/// The lab, and what else its stacks are.
+pub fn write(lab: &Lab, more: &str) {
+    hosts::blueprint(lab, ARCHIVES, &format!("{STACKS}{more}"));
 }
 
 /// What concerns the stacks only: the rest of the lab was looked at by the stages before.
 const UP: &[&str] = &["up", "lab.yml", "--yes", "--only", "stacks"];
 
-/// The lab without them.
-fn made(lab: &Lab) {
+/// From hosts with nothing on them: every gate of every stack true, and nothing left to do.
+fn deployed(lab: &Lab) {
+    hosts::fresh();
+    write(lab, "");
     lab.expect(&["up", "lab.yml", "--yes"], 0);
-    // Emulated guests on a busy machine miss heartbeats of five seconds: that is no loss of a node.
-    lab.on("node1", "docker swarm update --dispatcher-heartbeat 20s");
+    nothing_to_do(lab);
+    certificate(lab);
+}
+
+/// The authority's certificate, as its users get it.
+fn certificate(lab: &Lab) {
+    sh(&format!("{} ca lab.yml >ca.pem", crate::bp::binary().display()), &lab.dir);
+}
+
+fn nothing_to_do(lab: &Lab) {
+    let again = lab.expect(&["up", "lab.yml", "--yes"], 0);
+    assert_eq!(again.last()["applied"], 0, "{:?}", again.applied());
 }
 
 /// What comes in through Traefik, and is refused where it should be.
-fn web_deployed(lab: &Lab) {
-    healthy(lab, WEB);
-    sh(&format!("{} ca lab.yml >ca.pem", crate::bp::binary().display()), &lab.dir);
+fn guarded(lab: &Lab) {
     let dashboard = get(lab, "traefik.lab.test", "/dashboard/");
     assert!(dashboard.ends_with("401"), "the dashboard is open: {dashboard}");
-    let node = address(lab, "node1");
+    let node = address("node1");
     let plain = format!(
         "curl -sS -m 60 -o /dev/null -w '%{{http_code}} %{{redirect_url}}' -H 'Host: registry.lab.test' http://{node}/"
     );
@@ -79,31 +81,22 @@ fn web_deployed(lab: &Lab) {
     );
     let strange = sh(&strange, &lab.dir);
     assert!(strange.contains("certificate"), "verified without the authority: {strange}");
-}
-
-fn deployed(lab: &Lab) {
-    healthy(lab, ALL);
-}
-
-/// Every gate of the stacks true, and nothing left to do.
-fn healthy(lab: &Lab, stacks: &str) {
-    write(lab, stacks, "");
-    lab.expect(&["up", "lab.yml", "--yes"], 0);
-    let again = lab.expect(&["up", "lab.yml", "--yes"], 0);
-    assert_eq!(again.last()["applied"], 0, "{:?}", again.applied());
+    // Nobody outside speaks to the services themselves.
+    for port in [2379, 2380, 5432, 6379, 26379, 5000, 8080, 9000] {
+        let open = format!(
+            "timeout 5 bash -c 'exec 3<>/dev/tcp/{node}/{port}' 2>/dev/null && echo open || true"
+        );
+        assert_eq!(sh(&open, &lab.dir), "", "{port} is open");
+    }
 }
 
 /// An HTTPS request that verifies the certificate against the lab's authority.
 fn get(lab: &Lab, host: &str, path: &str) -> String {
-    let node = address(lab, "node2");
+    let node = address("node2");
     let curl = format!(
         "curl -sS -m 60 --cacert ca.pem --resolve {host}:443:{node} -w '\\n%{{http_code}}' https://{host}{path}"
     );
     sh(&curl, &lab.dir)
-}
-
-fn address(lab: &Lab, host: &str) -> String {
-    lab.on(host, "hostname -I | tr ' ' '\\n' | grep '^10\\.20\\.30\\.' | head -n 1")
 }
 
 /// A secret as its user reads it.
@@ -131,6 +124,8 @@ fn node_of(lab: &Lab, service: &str) -> String {
 fn used(lab: &Lab) {
     let page = get(lab, "gitlab.lab.test", "/users/sign_in");
     assert!(page.ends_with("200") && page.contains("GitLab"), "{page}");
+    // The stand-in's page says to whom it is connected, or what is wrong.
+    assert_eq!(page.matches("class=\"ok\"").count(), 2, "PostgreSQL and Redis: {page}");
     let now = psql(lab, "shop", "CREATE TABLE lamps AS SELECT 7 AS lit; SELECT lit FROM lamps");
     assert_eq!(now, (0, "7".to_owned()));
     let other = psql(
@@ -139,6 +134,17 @@ fn used(lab: &Lab) {
         "SELECT count(*) FROM pg_roles WHERE rolsuper AND rolname = current_user",
     );
     assert_eq!(other, (0, "0".to_owned()), "the owner of a database is no superuser");
+    let primary = primary(lab, "node1");
+    let cli = |words: &str| {
+        format!(
+            "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt {words}"
+        )
+    };
+    let service = format!("redis_redis-{primary}");
+    assert_eq!(lab.on(&primary, &inside(&service, &cli("set lamp lit"))), "OK");
+    let stranger = "redis-cli --tls --cacert /etc/bp/ca.crt get lamp";
+    let refused = lab.on(&primary, &inside(&service, stranger));
+    assert!(refused.contains("NOAUTH"), "Redis answers without the password: {refused}");
 }
 
 /// What a database answers its owner, who comes through the proxies as any client does.
@@ -169,7 +175,7 @@ fn registry(lab: &Lab) {
     );
     std::fs::write(lab.dir.join("pulled.yml"), compose).expect("write pulled.yml");
     lab.on("node3", &format!("docker image rm -f {image} lab/web:1 >/dev/null"));
-    write(lab, WEB, "  - pulled: { file: pulled.yml, within: 3m }\n");
+    write(lab, "  - pulled: { file: pulled.yml, within: 3m }\n");
     lab.expect(UP, 0);
     assert_eq!(node_of(lab, "pulled_web"), "node3");
     let untrusted = lab.ssh(
@@ -178,6 +184,8 @@ fn registry(lab: &Lab) {
          code=$?; mv /etc/docker/certs.away /etc/docker/certs.d; exit $code",
     );
     assert!(untrusted.0 != 0 && untrusted.1.contains("certificate"), "{}", untrusted.1);
+    // The image that was taken away above comes back.
+    lab.expect(&["up", "lab.yml", "--yes"], 0);
 }
 
 /// A change that can't run is taken back; a good one goes up without a failed request.
@@ -209,7 +217,7 @@ networks:
     let stack = "  - shop: { file: shop.yml, needs: [traefik], within: 3m }\n";
     let file = |image: &str| std::fs::write(lab.dir.join("shop.yml"), compose(image));
     file("lab/web:1").expect("write shop.yml");
-    write(lab, WEB, stack);
+    write(lab, stack);
     lab.expect(UP, 0);
     until("the shop answers", || shop(lab) == "web 1 200");
 
@@ -226,7 +234,7 @@ networks:
         .args(["-c", "while [ ! -e stop ]; do
             curl -sS -m 60 --cacert ca.pem --resolve shop.lab.test:443:$NODE -o /dev/null -w '%{http_code}\\n' \
                 https://shop.lab.test/ 2>&1; done >client.log"])
-        .env("NODE", address(lab, "node2"))
+        .env("NODE", address("node2"))
         .current_dir(&lab.dir)
         .spawn();
     let mut client = client.expect("bash starts");
@@ -314,102 +322,191 @@ fn dashboard(lab: &Lab, password: &str) -> String {
     std::fs::write(lab.dir.join("netrc"), netrc).expect("write netrc");
     let curl = format!(
         "curl -sS -m 60 --cacert ca.pem --netrc-file netrc --resolve traefik.lab.test:443:{} -o /dev/null -w '%{{http_code}}' https://traefik.lab.test/dashboard/",
-        address(lab, "node2")
+        address("node2")
     );
     sh(&curl, &lab.dir)
 }
 
 /// Numbers that Redis acknowledged and that one more member has, one a line, as long as it runs.
-const KEEP: &str = r#"c=$(docker ps -q --filter label=com.docker.swarm.service.name=redis_redis-NODE | head -n 1)
-exec docker exec "$c" sh -c 'export REDISCLI_AUTH=$(cat /run/secrets/redis_password); i=0
-cli() { timeout 10 redis-cli --no-auth-warning "$@" 2>/dev/null; }
+const KEYS: &str = r#"
+export REDISCLI_AUTH=$(cat /run/secrets/redis_password); i=0
+cli() { timeout 10 redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt "$@" 2>/dev/null; }
 while [ ! -e /run/redis/enough ]; do
 p=$(cli -h sentinel-NODE -p 26379 sentinel get-master-addr-by-name redis | head -n 1)
 i=$((i+1))
 case "$(printf "SET kept:$i 1\nWAIT 1 3000\n" | cli -h "${p:-nobody}" -p 6379 | tr "\n" " ")" in
 "OK 1 "|"OK 2 ") echo $i ;; esac
-done' >/run/kept
-"#;
+done"#;
 
-/// The first manager is lost, with the primary of Redis, PostgreSQL and mostly the swarm's leader on
-/// it: Redis takes writes again, and what it acknowledged is there afterwards.
+/// Numbers that PostgreSQL acknowledged, likewise: the rows of a client of the database `shop`.
+const ROWS: &str = r#"
+read -r PGPASSWORD; export PGPASSWORD PGCONNECT_TIMEOUT=5 PGSSLMODE=verify-full PGSSLROOTCERT=/etc/bp/ca.crt; i=0
+while [ ! -e /tmp/enough ]; do
+i=$((i+1))
+timeout 20 psql -X -q -w -h postgresql -U shop -d shop -c "INSERT INTO kept VALUES ($i)" >/dev/null 2>&1 && echo $i
+done"#;
+
+/// One machine is lost with PostgreSQL's master, the primary of Redis and the swarm's leader on it:
+/// both take writes again, and what they acknowledged is there afterwards.
 fn machine_lost(lab: &Lab) {
     settled(lab);
-    let kept = Kept::begin(lab, "node3");
-    let leader =
-        "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}' | sed -n 's/ Leader$//p'";
-    println!("  Redis' primary is on {}", primary(lab, "node3"));
-    println!("  the swarm's leader is {}", lab.on("node3", leader));
-    sh("virsh -q destroy lab-node1", &lab.dir);
-    kept.goes_on(lab);
-    lab.expect(&["status", "lab.yml"], 3);
+    let lost = master(lab);
+    let others: Vec<&str> = NAMES.into_iter().filter(|n| *n != lost).collect();
+    become_primary(lab, &lost, others[0]);
+    become_leader(lab, &lost);
+    psql(lab, "shop", "CREATE TABLE kept (n int)");
+    let writer = others[1];
+    let keys = Kept::begin(lab, writer, "keys", &format!("redis_redis-{writer}"), KEYS);
+    let rows = Kept::begin(lab, writer, "rows", &format!("stolon_proxy-{writer}"), ROWS);
+    println!("  power off: {lost}");
+    let since = Instant::now();
+    hosts::cut(&lost);
+    let status = lab.run(&["status", "lab.yml"]);
+    assert_eq!(status.code, Some(3));
+    let told = told(&status);
+    assert!(told.contains("takes over within "), "`status` tells no bound: {told}");
+    keys.goes_on(lab, since);
+    rows.goes_on(lab, since);
+    hosts::boot(&lost);
     lab.expect(&["up", "lab.yml", "--yes"], 0);
-    kept.is_whole(lab);
     settled(lab);
+    let there = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt keys \"kept:*\"";
+    let primary = primary(lab, writer);
+    let kept = keys.end(lab, "/run/redis/enough");
+    let there = lab.on(&primary, &inside(&format!("redis_redis-{primary}"), there));
+    whole("Redis", &kept, &there.replace("kept:", ""));
+    let kept = rows.end(lab, "/tmp/enough");
+    let (code, there) = psql(lab, "shop", "SELECT n FROM kept");
+    assert_eq!(code, 0, "{there}");
+    whole("PostgreSQL", &kept, &there);
+    nothing_to_do(lab);
 }
 
-fn destroyed(lab: &Lab) {
-    lab.expect(&["destroy", "lab.yml", "--yes"], 0);
-    assert_eq!(sh("virsh -q list --all --name", &lab.dir), "");
+/// What is not true, with the reasons.
+fn told(ended: &Ended) -> String {
+    let open = ended.events.iter().filter(|e| e["event"] == "survey" && e["mark"] != "=");
+    open.map(|e| format!("{e}\n")).collect()
 }
 
-/// Writes to Redis from a node that go on while another one is lost.
-struct Kept {
-    node: &'static str,
+/// The host of PostgreSQL's master: each instance is asked as its stand-in's keeper asks it.
+fn master(lab: &Lab) -> String {
+    let ask =
+        "psql -X -A -t -h /tmp -U stolon_keeper -d postgres -c \"SELECT pg_is_in_recovery()\"";
+    let is = |n: &&str| lab.on(n, &inside(&format!("stolon_keeper-{n}"), ask)) == "f";
+    NAMES.into_iter().find(is).expect("a master").to_owned()
 }
 
-impl Kept {
+/// Makes a host's member of Redis the primary.
+fn become_primary(lab: &Lab, host: &str, other: &str) {
+    let cli = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt";
+    let end = Instant::now() + Duration::from_secs(300);
+    while primary(lab, other) != host {
+        assert!(Instant::now() < end, "Redis' primary does not go to {host}");
+        // Sentinels pick who has the lowest number of its own.
+        for name in NAMES {
+            let number = if name == host { 1 } else { 100 };
+            let set = format!("{cli} config set replica-priority {number}");
+            lab.on(name, &inside(&format!("redis_redis-{name}"), &set));
+        }
+        let fail = format!("{cli} -p 26379 sentinel failover redis");
+        lab.ssh(other, &inside(&format!("redis_sentinel-{other}"), &fail));
+        settled(lab);
+    }
+}
+
+/// Makes a host the swarm's leader: the engine of whoever leads is stopped until another one does.
+fn become_leader(lab: &Lab, host: &str) {
+    let leader = |from: &str| {
+        let list =
+            "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}' | sed -n 's/ Leader$//p'";
+        lab.ssh(from, list).1
+    };
+    let end = Instant::now() + Duration::from_secs(300);
+    loop {
+        let leads = leader(host);
+        if leads == host {
+            return;
+        }
+        assert!(Instant::now() < end, "the swarm's leader is {leads}, never {host}");
+        lab.on(&leads, "pkill -STOP -x dockerd");
+        until("another one leads", || {
+            let now = leader(host);
+            NAMES.contains(&now.as_str()) && now != leads
+        });
+        lab.on(&leads, "pkill -CONT -x dockerd");
+    }
+}
+
+/// Writes from inside a service's task that go on while a machine is lost.
+struct Kept<'n> {
+    node: &'n str,
+    name: &'static str,
+    service: String,
+}
+
+impl<'n> Kept<'n> {
     /// Begins.
-    fn begin(lab: &Lab, node: &'static str) -> Self {
-        std::fs::write(lab.dir.join("keep"), KEEP.replace("NODE", node)).expect("write keep");
+    fn begin(lab: &Lab, node: &'n str, name: &'static str, service: &str, script: &str) -> Self {
+        let password = secret(lab, "pgsql_shop");
+        let input = lab.dir.join("keep");
+        std::fs::write(&input, format!("{password}\n{}", script.replace("NODE", node)))
+            .expect("write keep");
         let bp = crate::bp::binary();
-        let put = format!(
-            "{} ssh -f lab.yml {node} -- 'cat >/run/keep; : >/run/kept' <keep",
-            bp.display()
+        sh(
+            &format!(
+                "{} ssh -f lab.yml {node} -- 'umask 077; IFS= read -r p; printf \"%s\\n\" \"$p\" >/run/{name}.in; \
+                 cat >/run/{name}.sh; : >/run/{name}' <keep",
+                bp.display()
+            ),
+            &lab.dir,
         );
-        sh(&put, &lab.dir);
-        lab.on(node, "systemd-run -q --unit=keep sh /run/keep");
-        let kept = Self { node };
-        until("Redis takes writes", || kept.count(lab) > 3);
+        let task = format!(
+            "$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)"
+        );
+        lab.on(
+            node,
+            &format!(
+                "systemd-run -q --unit=keep-{name} sh -c 'docker exec -i {task} sh -c \"$(cat /run/{name}.sh)\" </run/{name}.in >/run/{name}'"
+            ),
+        );
+        let kept = Self { node, name, service: service.to_owned() };
+        until("writes are acknowledged", || kept.count(lab) > 3);
         kept
     }
 
     fn count(&self, lab: &Lab) -> usize {
-        lab.on(self.node, "wc -l </run/kept").parse().expect("a number")
+        lab.on(self.node, &format!("wc -l </run/{}", self.name)).parse().expect("a number")
     }
 
-    /// Waits until writes that began after this are acknowledged.
-    fn goes_on(&self, lab: &Lab) {
-        let (before, began) = (self.count(lab), Instant::now());
-        until("Redis takes writes again", || self.count(lab) > before + 3);
-        println!("  Redis takes writes again after {} s", began.elapsed().as_secs());
+    /// Waits until more writes are acknowledged.
+    fn goes_on(&self, lab: &Lab, since: Instant) {
+        let before = self.count(lab);
+        until("writes are acknowledged again", || self.count(lab) > before + 3);
+        println!("  {}: written again within {} s", self.name, since.elapsed().as_secs());
     }
 
-    /// Ends, and looks for every write that was acknowledged.
-    fn is_whole(&self, lab: &Lab) {
-        let service = format!("redis_redis-{}", self.node);
-        lab.on(self.node, &inside(&service, ": >/run/redis/enough"));
-        until("the writer ends", || lab.ssh(self.node, "systemctl -q is-active keep").0 != 0);
-        let kept = lab.on(self.node, "cat /run/kept");
-        let primary = primary(lab, self.node);
-        let keys = "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning keys \"kept:*\"";
-        let there = lab.on(&primary, &inside(&format!("redis_redis-{primary}"), keys));
-        let there = there.replace("kept:", "");
-        assert_eq!(missing(&kept, &there), Vec::<String>::new(), "acknowledged by Redis and lost");
-        println!("  {} keys acknowledged, all there", kept.lines().count());
+    /// Ends; what was acknowledged.
+    fn end(&self, lab: &Lab, enough: &str) -> String {
+        lab.on(self.node, &inside(&self.service, &format!(": >{enough}")));
+        let unit = format!("systemctl -q is-active keep-{}", self.name);
+        until("the writer ends", || lab.ssh(self.node, &unit).0 != 0);
+        lab.on(self.node, &format!("cat /run/{}", self.name))
     }
 }
 
-fn missing(kept: &str, there: &str) -> Vec<String> {
+/// Every write that was acknowledged is there.
+fn whole(what: &str, kept: &str, there: &str) {
     let there: BTreeSet<&str> = there.lines().map(str::trim).collect();
-    kept.lines().filter(|n| !there.contains(n)).map(str::to_owned).collect()
+    let lost: Vec<&str> = kept.lines().filter(|n| !there.contains(n)).collect();
+    assert_eq!(lost, Vec::<&str>::new(), "acknowledged by {what} and lost");
+    println!("  {what}: {} writes acknowledged, all there", kept.lines().count());
 }
 
 /// The host of Redis' primary, as the sentinel of a node knows it.
 fn primary(lab: &Lab, node: &str) -> String {
     let ask = inside(
         &format!("redis_sentinel-{node}"),
-        "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning -p 26379 sentinel get-master-addr-by-name redis",
+        "REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --no-auth-warning --tls --cacert /etc/bp/ca.crt -p 26379 sentinel get-master-addr-by-name redis",
     );
     let said = lab.on(node, &ask);
     said.lines().next().and_then(|l| l.strip_prefix("redis-")).expect("a primary").to_owned()
@@ -421,10 +518,8 @@ fn carried(lab: &Lab) {
     lab.expect(&["backup", "lab.yml", "--to", "backup"], 0);
     let loose = sh("find backup ! -type l -perm /077", &lab.dir);
     assert_eq!(loose, "", "others may read this");
-    lab.expect(&["destroy", "lab.yml", "--yes"], 0);
-    write_blueprint(lab, &|text| text);
-    made(lab);
-    write(lab, ALL, "");
+    hosts::fresh();
+    write(lab, "");
     lab.expect(&["up", "lab.yml", "--yes"], 0);
     assert_eq!(lab.on("node3", &crate::etcdctl("node3", "get lamp --print-value-only")), "");
     let lit = "SELECT lit FROM lamps";
@@ -433,4 +528,21 @@ fn carried(lab: &Lab) {
     lab.expect(&["restore", "lab.yml", "--from", &taken, "--yes"], 0);
     assert_eq!(lab.on("node3", &crate::etcdctl("node3", "get lamp --print-value-only")), "on");
     assert_eq!(psql(lab, "shop", lit), (0, "7".to_owned()));
+    settled(lab);
+    nothing_to_do(lab);
+    // The authority is a new one.
+    certificate(lab);
+}
+
+/// Stacks, membership, mounts and walls are gone; what the services wrote stays.
+fn destroyed(lab: &Lab) {
+    lab.expect(&["destroy", "lab.yml", "--yes"], 0);
+    for host in NAMES {
+        let swarm = lab.on(host, "docker info --format '{{.Swarm.LocalNodeState}}'");
+        assert_eq!(swarm, "inactive", "{host} is in a swarm");
+        assert_eq!(lab.on(host, "docker ps -q; findmnt -n /srv/docker || true"), "");
+        let rules = lab.on(host, "nft list tables | grep -F bp || true");
+        assert_eq!(rules, "", "walls are left on {host}");
+        assert_ne!(lab.on(host, "ls /srv/etcd /srv/stolon /srv/redis"), "");
+    }
 }

@@ -1,7 +1,7 @@
 //! The user's own stacks: healthy, broken, rolled back, finished.
 
-use crate::bp::{Ended, Lab};
-use crate::write_blueprint;
+use crate::bp::{Ended, Lab, sh};
+use crate::{services, write_blueprint};
 
 /// A stack's compose file; `image` and what else its one service says.
 fn compose(image: &str, more: &str) -> String {
@@ -22,14 +22,16 @@ networks:
 const UP: &[&str] = &["up", "lab.yml", "--yes", "--only", "stacks"];
 const PLAN: &[&str] = &["plan", "lab.yml", "--only", "stacks"];
 
+/// Its name stands for its tasks: see `tests/lab/hosts.sh` for what a virtual address would need.
 const UPDATES: &str = "    deploy:
+      endpoint_mode: dnsrr
       replicas: 2
       update_config: { parallelism: 1, order: stop-first, failure_action: rollback, monitor: 5s }
       rollback_config: { parallelism: 0 }";
 
 fn write(lab: &Lab, compose: &str, stack: &str) {
     std::fs::write(lab.dir.join("own.yml"), compose).expect("write own.yml");
-    write_blueprint(lab, &|text| text + stack);
+    services::write(lab, stack);
 }
 
 const OWN: &str = "  - own:
@@ -41,6 +43,24 @@ const OWN: &str = "  - own:
         - { service: web, replicas: 2 }
         - { check: \"docker service ls --filter name=own_web -q | grep -q .\" }
 ";
+
+/// One task, its virtual address, and its port on all nodes: the swarm's mesh, behind walls, in the
+/// guests' own kernels.
+pub fn mesh(lab: &Lab) {
+    let ports = "    ports: [{ target: 8080, published: 8090, mode: ingress }]";
+    std::fs::write(lab.dir.join("own.yml"), compose("lab/web:1", ports)).expect("write own.yml");
+    let stack = "  - own:
+      file: own.yml
+      health: [{ http: \"http://web:8080/\", network: traefik, expect: 200 }, { service: web, replicas: 1 }]
+";
+    write_blueprint(lab, &|text| text + stack);
+    lab.expect(UP, 0);
+    for node in ["node1", "node2", "node3"] {
+        let address = lab.on(node, "hostname -I | tr ' ' '\\n' | grep '^10\\.20\\.30\\.'");
+        let ask = format!("curl -sS -m 60 http://{address}:8090/");
+        assert_eq!(sh(&ask, &lab.dir), "web 1", "{node}");
+    }
+}
 
 /// One after another on the same lab.
 pub fn own_stacks(lab: &Lab) {
@@ -85,11 +105,12 @@ pub fn own_stacks(lab: &Lab) {
     lab.expect(PLAN, 0);
 
     // What has left the file is removed, and `plan` says so before.
-    write_blueprint(lab, &|text| text);
+    services::write(lab, "");
     let plan = lab.expect(PLAN, 3);
     assert_eq!(plan.shown(), ["stacks/unlisted stacks/".to_owned()].into());
     lab.expect(UP, 0);
-    assert_eq!(lab.on("node1", "docker stack ls --format '{{.Name}}' | sort | xargs"), "bp etcd");
+    let stacks = lab.on("node1", "docker stack ls --format '{{.Name}}' | sort | xargs");
+    assert_eq!(stacks, "bp etcd gitlab redis registry stolon traefik");
 }
 
 /// What `lab/broken:1` prints before it ends.
