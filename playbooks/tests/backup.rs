@@ -76,8 +76,9 @@ fn desk() -> Desk {
     std::fs::write(desk.path("database-gitlab"), long).expect("written");
     desk.write("gitlab/gitlab-secrets.json", "{\"db_key_base\":\"abc\"}");
     desk.write("gitlab-data", "the repositories");
-    let all: [(&[u8], &[u8], i64); 6] = [
+    let all: [(&[u8], &[u8], i64); 7] = [
         (b"-app", b"-1", 0),
+        (b"/stolon/cluster/lab/patroni/cluster/initialize", b"7", 0),
         (b"app/a \"b\"", b"two\nlines \\ \xff", 0),
         (b"app/empty", b"", 0),
         (b"bp/lab", b"lab", 0),
