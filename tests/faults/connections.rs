@@ -72,6 +72,10 @@ fn a_host_that_known_hosts_does_not_know_is_refused_at_once() {
 fn ssh_takes_the_key_of_the_fingerprint_and_no_other() {
     let hosts = Hosts::new(2, STEPS);
     hosts.desk.bp(&["ssh", "node1", "--", "true"]).exits(0);
+    let config = hosts.desk.bp(&["inventory", "--format", "ssh-config"]).exits(0);
+    hosts.desk.write("config", &config.out);
+    let mut ssh = hosts.desk.command_of("ssh", &["-F", "config", "node1", "true"]);
+    assert!(ssh.status().expect("ssh starts").success(), "{}", config.out);
     let right = fingerprint(&hosts.nodes[0]);
     hosts.desk.write("bp.yml", &hosts.blueprint_with(&[right.clone(), right]));
     hosts.desk.bp(&["ssh", "node1", "--", "true"]).exits(0);
