@@ -14,8 +14,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-/// Where keys begin that are no user's. Patroni, under Stolon's name, writes a slash before them: what
-/// it said of another cluster would end this one's master.
+/// Where keys begin that are no user's. With the slash they are those of Patroni, on which the tests'
+/// stand-in for Stolon runs: what it said of another cluster would end this one's master.
 const NOT_THE_USERS: [&[u8]; 3] = [b"stolon/cluster/", b"/stolon/cluster/", b"bp/"];
 
 /// What etcd takes in one transaction, and in one request.
