@@ -31,7 +31,7 @@ test:
 	$(STAGE) packages tests/lab/packages.sh tests
 	$(STAGE) format $(CARGO) fmt --all --check
 	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets --features tests/lab -- -D warnings
-	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh')
+	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh') tests/lab/hosts/mesh
 	$(STAGE) build $(CARGO) build --locked --package bp
 	$(STAGE) tests $(CARGO) test --locked --workspace
 	$(STAGE) services $(SUDO) tests/lab/services.sh

@@ -38,6 +38,9 @@ await() {
     done
 }
 
+# Removes a control group with those below it.
+emptied() { find "$1" -depth -type d -exec rmdir '{}' ';'; [ ! -d "$1" ]; }
+
 inside() { (exec_inside "$dir/init" "$@"); }
 
 libvirt_answers() { inside virsh -q -c qemu:///system uri; }
@@ -204,7 +207,7 @@ up() {
 }
 
 down() {
-    local pid left=
+    local pid group left=
     if lives "$dir/init"; then
         end_namespace "$dir/init"
         left=1
@@ -217,6 +220,10 @@ down() {
         ip netns del "$id"
         left=1
     fi
+    # The control groups of hosts, which hosts.sh makes.
+    for group in "$(findmnt -n -t cgroup2 -o TARGET | head -n 1)/$id"-*; do
+        [ ! -d "$group" ] || await 20 emptied "$group" || say "$group is still in use"
+    done
     ip link del "$id-o" 2>/dev/null || true
     nft delete table ip "$id" 2>/dev/null || true
     while iptables -w -D FORWARD -i "$id-o" -j ACCEPT 2>/dev/null; do :; done

@@ -1,8 +1,9 @@
 #!/bin/bash
 # Hosts that are there already, for the tests of what runs on hosts: containers with a systemd of
 # their own, an SSH server and the packages of Debian's Docker and GlusterFS, on one wire. They share
-# the machine's kernel, and so run at its full speed; what that kernel lacks, they lack. Real virtual
-# machines are what the main path is about: see ground.sh.
+# the machine's kernel, and so run at its full speed; what that kernel lacks, they lack. Without IPVS a
+# swarm's virtual addresses and its mesh lead nowhere: the services here have names that stand for their
+# tasks, and hosts/mesh stands in for the mesh. Real virtual machines are what the main path is about.
 #
 #   hosts.sh root           builds their root file system in the cache; nothing where it is there
 #   hosts.sh up NAME...     makes them anew, at 10.20.30.11 and so on, and starts them
@@ -10,7 +11,8 @@
 #   hosts.sh boot NAME      power on again
 #   hosts.sh down           ends them and removes everything
 #
-# All but `root` is run inside a ground (`ground.sh exec`), which ends them with itself. `key` and
+# All but `root` is run inside a ground (`ground.sh exec`), which ends them with itself, and is what
+# takes their control groups away then. `key` and
 # `NAME.pub` in $BP_GROUND_ROOT/$BP_GROUND/hosts are the key that root logs in with and their host keys.
 set -euo pipefail
 
@@ -50,8 +52,9 @@ root() {
     mmdebstrap --quiet --mode=root --variant=apt --format=directory --include="$packages" \
         --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/doc/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*/LC_MESSAGES/*' trixie "$cache/new"
-    # What makes two machines of one image the same to others, and what waits for devices.
-    rm -f "$cache/new"/etc/ssh/ssh_host_* "$cache/new/etc/machine-id" "$cache/new/var/lib/dbus/machine-id"
+    # What would set the machine's own kernel, what makes two machines of one image the same to others,
+    # and what waits for devices.
+    rm -f "$cache/new"/usr/lib/sysctl.d/*.conf "$cache/new"/etc/ssh/ssh_host_* "$cache/new/etc/machine-id" "$cache/new/var/lib/dbus/machine-id"
     for unit in getty.target console-getty.service systemd-networkd.socket systemd-networkd.service \
         systemd-resolved.service apt-daily.timer apt-daily-upgrade.timer; do
         ln -sf /dev/null "$cache/new/etc/systemd/system/$unit"
@@ -118,6 +121,9 @@ first() {
         mount --bind "$dir/${device%%:*}" "$root/${device#*:}"
     done
     mount -t proc proc "$root/proc"
+    # There is one of these for the machine: what bp sets is set for the host alone.
+    [ -f "$dir/overcommit" ] || echo 0 >"$dir/overcommit"
+    mount --bind "$dir/overcommit" "$root/proc/sys/vm/overcommit_memory"
     mount -t sysfs sysfs "$root/sys"
     mount -t cgroup2 cgroup2 "$root/sys/fs/cgroup"
     mount -t tmpfs -o mode=755 run "$root/run"
@@ -165,7 +171,7 @@ power_off() {
 
 up() {
     local name number=11
-    mkdir -p "$hosts" $groups
+    mkdir -p $groups
     mountpoint -q $groups || mount -t cgroup2 cgroup2 $groups
     down
     mkdir -p "$hosts"

@@ -1,4 +1,4 @@
-//! The main path on real virtual machines, and what may go wrong on it.
+//! The main path on real virtual machines, and what may go wrong on it; the services on other hosts.
 //!
 //! Runs inside the ground of the real lab: see `tests/lab/ground.sh`, `make test` and `make services`.
 //! Two tests, in stages: a lab is too dear to be made for each.
@@ -288,7 +288,7 @@ fn three_changes(lab: &Lab) {
     assert_eq!(plan.shown(), expected);
     let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
     assert_eq!(up.applied(), expected);
-    // The next stage's `up` takes them back.
+    // The next `up` of the whole lab takes them back.
     write_blueprint(lab, &|text| text);
     assert_eq!(lab.expect(&["plan", "lab.yml"], 3).shown(), expected);
 }

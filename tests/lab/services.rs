@@ -81,13 +81,13 @@ fn guarded(lab: &Lab) {
     );
     let strange = sh(&strange, &lab.dir);
     assert!(strange.contains("certificate"), "verified without the authority: {strange}");
-    // Nobody outside speaks to the services themselves.
-    for port in [2379, 2380, 5432, 6379, 26379, 5000, 8080, 9000] {
-        let open = format!(
-            "timeout 5 bash -c 'exec 3<>/dev/tcp/{node}/{port}' 2>/dev/null && echo open || true"
-        );
-        assert_eq!(sh(&open, &lab.dir), "", "{port} is open");
-    }
+    // Nobody outside speaks to the services themselves. That Traefik's port is open shows that this
+    // would see one that is.
+    let open = format!(
+        "for port in 443 2379 2380 5432 6379 26379 5000 8080; do \
+         timeout 5 bash -c \"exec 3<>/dev/tcp/{node}/$port\" 2>/dev/null && echo $port & done; wait"
+    );
+    assert_eq!(sh(&open, &lab.dir), "443");
 }
 
 /// An HTTPS request that verifies the certificate against the lab's authority.
@@ -122,10 +122,7 @@ fn node_of(lab: &Lab, service: &str) -> String {
 
 /// Each service as its user meets it.
 fn used(lab: &Lab) {
-    let page = get(lab, "gitlab.lab.test", "/users/sign_in");
-    assert!(page.ends_with("200") && page.contains("GitLab"), "{page}");
-    // The stand-in's page says to whom it is connected, or what is wrong.
-    assert_eq!(page.matches("class=\"ok\"").count(), 2, "PostgreSQL and Redis: {page}");
+    connected(lab);
     let now = psql(lab, "shop", "CREATE TABLE lamps AS SELECT 7 AS lit; SELECT lit FROM lamps");
     assert_eq!(now, (0, "7".to_owned()));
     let other = psql(
@@ -145,6 +142,13 @@ fn used(lab: &Lab) {
     let stranger = "redis-cli --tls --cacert /etc/bp/ca.crt get lamp";
     let refused = lab.on(&primary, &inside(&service, stranger));
     assert!(refused.contains("NOAUTH"), "Redis answers without the password: {refused}");
+}
+
+/// GitLab's sign-in page through Traefik. The stand-in's says whether it reaches PostgreSQL and Redis.
+fn connected(lab: &Lab) {
+    let page = get(lab, "gitlab.lab.test", "/users/sign_in");
+    assert!(page.ends_with("200") && page.contains("GitLab"), "{page}");
+    assert_eq!(page.matches("class=\"ok\"").count(), 2, "PostgreSQL and Redis: {page}");
 }
 
 /// What a database answers its owner, who comes through the proxies as any client does.
@@ -271,8 +275,7 @@ fn rotated(lab: &Lab) {
     let gone: Vec<String> = before.difference(&names(lab)).cloned().collect();
     assert!(gone.len() == 1 && gone[0].contains("pgsql_gitlab"), "{gone:?}");
     assert_eq!(psql(lab, "gitlab", "SELECT 1"), (0, "1".to_owned()));
-    let page = get(lab, "gitlab.lab.test", "/users/sign_in");
-    assert!(page.ends_with("200"), "{page}");
+    connected(lab);
     std::fs::write(lab.dir.join("password"), &old).expect("write the password");
     let node = node_of(lab, "stolon_databases");
     let login = "read -r PGPASSWORD; export PGPASSWORD; . /etc/bp/common.sh; psql -w -U gitlab -d gitlab -c \"SELECT 1\" 2>&1";
@@ -358,6 +361,8 @@ fn machine_lost(lab: &Lab) {
     let writer = others[1];
     let keys = Kept::begin(lab, writer, "keys", &format!("redis_redis-{writer}"), KEYS);
     let rows = Kept::begin(lab, writer, "rows", &format!("stolon_proxy-{writer}"), ROWS);
+    let roles = [master(lab), primary(lab, writer), leader(lab, writer)];
+    assert!(roles.iter().all(|r| *r == lost), "not all on {lost}: {roles:?}");
     println!("  power off: {lost}");
     let since = Instant::now();
     hosts::cut(&lost);
@@ -414,23 +419,25 @@ fn become_primary(lab: &Lab, host: &str, other: &str) {
     }
 }
 
+/// The swarm's leader, or what docker says where it knows none.
+fn leader(lab: &Lab, from: &str) -> String {
+    let list =
+        "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}' | sed -n 's/ Leader$//p'";
+    lab.ssh(from, list).1
+}
+
 /// Makes a host the swarm's leader: the engine of whoever leads is stopped until another one does.
 fn become_leader(lab: &Lab, host: &str) {
-    let leader = |from: &str| {
-        let list =
-            "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}' | sed -n 's/ Leader$//p'";
-        lab.ssh(from, list).1
-    };
     let end = Instant::now() + Duration::from_secs(300);
     loop {
-        let leads = leader(host);
+        let leads = leader(lab, host);
         if leads == host {
             return;
         }
         assert!(Instant::now() < end, "the swarm's leader is {leads}, never {host}");
         lab.on(&leads, "pkill -STOP -x dockerd");
         until("another one leads", || {
-            let now = leader(host);
+            let now = leader(lab, host);
             NAMES.contains(&now.as_str()) && now != leads
         });
         lab.on(&leads, "pkill -CONT -x dockerd");
@@ -516,6 +523,7 @@ fn primary(lab: &Lab, node: &str) -> String {
 fn carried(lab: &Lab) {
     lab.on("node1", &crate::etcdctl("node1", "put lamp on"));
     lab.expect(&["backup", "lab.yml", "--to", "backup"], 0);
+    let keys = gitlab_keys(lab);
     let loose = sh("find backup ! -type l -perm /077", &lab.dir);
     assert_eq!(loose, "", "others may read this");
     hosts::fresh();
@@ -523,15 +531,23 @@ fn carried(lab: &Lab) {
     lab.expect(&["up", "lab.yml", "--yes"], 0);
     assert_eq!(lab.on("node3", &crate::etcdctl("node3", "get lamp --print-value-only")), "");
     let lit = "SELECT lit FROM lamps";
-    assert_ne!(psql(lab, "shop", lit).0, 0);
+    let (_, dark) = psql(lab, "shop", lit);
+    assert!(dark.contains("does not exist"), "{dark}");
+    assert_ne!(gitlab_keys(lab), keys);
     let taken = sh("ls -d backup/*", &lab.dir);
     lab.expect(&["restore", "lab.yml", "--from", &taken, "--yes"], 0);
     assert_eq!(lab.on("node3", &crate::etcdctl("node3", "get lamp --print-value-only")), "on");
     assert_eq!(psql(lab, "shop", lit), (0, "7".to_owned()));
+    assert_eq!(gitlab_keys(lab), keys);
     settled(lab);
     nothing_to_do(lab);
     // The authority is a new one.
     certificate(lab);
+}
+
+/// What tells GitLab's own keys from others, without which its database can't be read.
+fn gitlab_keys(lab: &Lab) -> String {
+    lab.on("node1", "sha256sum </srv/docker/gitlab/config/gitlab-secrets.json")
 }
 
 /// Stacks, membership, mounts and walls are gone; what the services wrote stays.
@@ -543,6 +559,9 @@ fn destroyed(lab: &Lab) {
         assert_eq!(lab.on(host, "docker ps -q; findmnt -n /srv/docker || true"), "");
         let rules = lab.on(host, "nft list tables | grep -F bp || true");
         assert_eq!(rules, "", "walls are left on {host}");
-        assert_ne!(lab.on(host, "ls /srv/etcd /srv/stolon /srv/redis"), "");
+        for data in ["etcd", "stolon", "redis"] {
+            let files = format!("find /srv/{data} -type f | head -n 1");
+            assert_ne!(lab.on(host, &files), "", "{data} on {host}");
+        }
     }
 }

@@ -22,7 +22,7 @@ networks:
 const UP: &[&str] = &["up", "lab.yml", "--yes", "--only", "stacks"];
 const PLAN: &[&str] = &["plan", "lab.yml", "--only", "stacks"];
 
-/// Its name stands for its tasks: see `tests/lab/hosts.sh` for what a virtual address would need.
+/// Its name stands for its tasks: `tests/lab/hosts.sh` says why.
 const UPDATES: &str = "    deploy:
       endpoint_mode: dnsrr
       replicas: 2
@@ -44,8 +44,8 @@ const OWN: &str = "  - own:
         - { check: \"docker service ls --filter name=own_web -q | grep -q .\" }
 ";
 
-/// One task, its virtual address, and its port on all nodes: the swarm's mesh, behind walls, in the
-/// guests' own kernels.
+/// One task, its virtual address, and its port on all nodes: the swarm's mesh, in the guests' own
+/// kernels.
 pub fn mesh(lab: &Lab) {
     let ports = "    ports: [{ target: 8080, published: 8090, mode: ingress }]";
     std::fs::write(lab.dir.join("own.yml"), compose("lab/web:1", ports)).expect("write own.yml");
