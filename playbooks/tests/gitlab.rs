@@ -345,7 +345,7 @@ fn with_a_runner_and_mail() {
 
     # GitLab starts for minutes, and a token that it does not know yet would count as a failed question.
     # Its page is asked for first, which costs little; a token that stays unknown ends the task.
-    answers() { ! command -v wget >/dev/null || wget -q -T 5 -O /dev/null http://gitlab/users/sign_in 2>/dev/null; }
+    answers() { ! command -v wget >/dev/null || wget -q -T 5 -O /dev/null http://tasks.gitlab/users/sign_in 2>/dev/null; }
     known() { gitlab-runner verify >/dev/null 2>&1; }
     # A signal ends it.
     pause() { sleep 15 & wait $!; }
@@ -606,9 +606,9 @@ fn the_runner_waits_until_gitlab_knows_its_token() {
     let (ran, log) = started(&slept(1), &slept(2));
     assert_eq!(ran, "0 it runs");
     insta::assert_snapshot!(log, @"
-    page -q -T 5 -O /dev/null http://gitlab/users/sign_in
+    page -q -T 5 -O /dev/null http://tasks.gitlab/users/sign_in
     sleep 15
-    page -q -T 5 -O /dev/null http://gitlab/users/sign_in
+    page -q -T 5 -O /dev/null http://tasks.gitlab/users/sign_in
     verify
     sleep 15
     verify

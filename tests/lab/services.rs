@@ -369,7 +369,9 @@ fn machine_lost(lab: &Lab) {
     let status = lab.run(&["status", "lab.yml"]);
     assert_eq!(status.code, Some(3));
     let told = told(&status);
-    assert!(told.contains("takes over within "), "`status` tells no bound: {told}");
+    // A bound is told until somebody has taken over, which a slow `status` comes too late for.
+    let is_over = || primary(lab, writer) != lost;
+    assert!(told.contains("takes over within ") || is_over(), "`status` tells no bound: {told}");
     keys.goes_on(lab, since);
     rows.goes_on(lab, since);
     hosts::boot(&lost);
