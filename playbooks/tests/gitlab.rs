@@ -190,7 +190,7 @@ fn with_a_runner_and_mail() {
               "order": "stop-first"
             },
             "labels": {
-              "bp.spec": "41db72bff7b9",
+              "bp.spec": "09b5d7c70680",
               "bp.lab": "lab"
             }
           }
@@ -216,7 +216,7 @@ fn with_a_runner_and_mail() {
         },
         "runner": {
           "file": "./file-0",
-          "name": "gitlab_runner_a5d8d7c7bce7",
+          "name": "gitlab_runner_894d25396be1",
           "labels": {
             "bp.lab": "lab"
           }
