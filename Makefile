@@ -34,7 +34,6 @@ test:
 	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh') tests/lab/hosts/mesh
 	$(STAGE) build $(CARGO) build --locked --package bp
 	$(STAGE) tests $(CARGO) test --locked --workspace
-	$(STAGE) services $(SUDO) tests/lab/services.sh
 	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh
 
 services:
