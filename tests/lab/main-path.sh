@@ -16,7 +16,7 @@ services=
 ended() {
     # shellcheck disable=SC2086
     kill $images $redis $services 2>/dev/null || :
-    BP_GROUND=bp-services tests/lab/ground.sh down
+    BP_GROUND=bp-services tests/lab/ground.sh down || :
     tests/lab/ground.sh down
 }
 trap ended EXIT
