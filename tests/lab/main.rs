@@ -8,6 +8,7 @@
 mod bp;
 mod drift;
 mod hosts;
+mod lost;
 mod names;
 mod services;
 mod stacks;
