@@ -175,8 +175,13 @@ impl Going<'_> {
             Check::Not(_) | Check::Failed(_) if !changed => found.clone(),
             _ => check(&self.cx.fresh(), step).await,
         };
+        if now == Check::True {
+            return Settled::True;
+        }
+        // What is waited for changes by itself, and other things with it: a rolling change ends, and
+        // what answered well before it does not any more.
+        self.changed.store(true, Ordering::Relaxed);
         let reason = match now {
-            Check::True => return Settled::True,
             Check::Failed(failure) => return Settled::Failed(failure),
             // What can't be known is waited for, never applied: a swarm that nobody could ask
             // about may be there.
@@ -197,7 +202,6 @@ impl Going<'_> {
         let until = began + step.within;
         let applied = step.apply.is_some();
         if applied {
-            self.changed.store(true, Ordering::Relaxed);
             self.cx.events().emit(Event::Applying { about: about(step), reason });
             match self.apply(step, until).await {
                 Ok(()) => {}

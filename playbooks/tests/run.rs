@@ -113,6 +113,26 @@ async fn after_a_change_what_was_true_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_wait_what_was_true_is_asked_again() {
+    let diary = Diary::default();
+    for number in 0..5 {
+        diary.set(&format!("true {number}"));
+    }
+    let began = Instant::now();
+    let after = move |seconds| began.elapsed() >= seconds * SECOND;
+    // A rolling change: the old tasks answer well until the new ones run, which are not well.
+    let mut steps = vec![
+        diary.step(lab("deployed"), SECOND),
+        lab("runs").check(move |_| async move { Check::when(after(30), "it is updating") }),
+        host("node1", "well").check(move |_| async move { Check::when(!after(20), "it is ill") }),
+    ];
+    steps.extend((0..5).map(|number| diary.gate(lab(&format!("true {number}")))));
+    let ran = run(&steps).await;
+    assert_eq!(ran.sums().failed, Some(1));
+    assert!(ran.failures().contains("it is ill"), "{}", ran.failures());
+}
+
+#[tokio::test(start_paused = true)]
 async fn marks_say_what_up_would_do() {
     let check = |step: Step, check: Check| {
         step.check(move |_| {
