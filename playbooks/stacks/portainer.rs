@@ -80,7 +80,7 @@ pub(crate) fn question(service: &str, host: &str, agents: usize) -> String {
          [ \"$code\" = 200 ] || {{ echo \"through Traefik it answers $(printf '%s\\n' \"$code\" | head -n 1), not 200\"; exit 1; }}\n\
          api() {{ nsenter -t \"$p\" -n curl -sS --max-time 20 \"$@\" 2>&1; }}\n\
          said=$(printf '{{\"Username\":\"admin\",\"Password\":\"%s\"}}' \"$(sed 's/[\\\\\"]/\\\\&/g' /proc/$p/root/run/secrets/portainer_password)\" |\n\
-         api --data-binary @- http://127.0.0.1:9000/api/auth)\n\
+         api -H 'Content-Type: application/json' --data-binary @- http://127.0.0.1:9000/api/auth)\n\
          token=$(printf '%s\\n' \"$said\" | sed -n 's/.*\"jwt\":\"\\([^\"]*\\)\".*/\\1/p')\n\
          case $said in *'Invalid credentials'*) echo 'its administrator has another password than portainer_password, which it reads at its first start only: change it in Portainer'; exit 1;; esac\n\
          [ -n \"$token\" ] || {{ echo 'it does not let the administrator in'; exit 1; }}\n\

@@ -65,7 +65,7 @@ fn asked(code: &str, login: &str, agents: &str) -> String {
         "'-sSk --max-time 10 -o /dev/null -w %{{http_code}} --resolve portainer.lab.test:443:127.0.0.1 https://portainer.lab.test/api/system/status') {code};;"
     );
     let nsenter = format!(
-        "'-t 4711 -n curl -sS --max-time 20 --data-binary @- http://127.0.0.1:9000/api/auth')\n\
+        "'-t 4711 -n curl -sS --max-time 20 -H Content-Type: application/json --data-binary @- http://127.0.0.1:9000/api/auth')\n\
          [ \"$(cat)\" = '{{\"Username\":\"admin\",\"Password\":\"hunt\\\"er\\\\2\"}}' ] || exit 98; {login};;\n\
          '-t 4711 -n curl -sS --max-time 20 -K - http://127.0.0.1:9000/api/endpoints/1/docker/v2/agents')\n\
          [ \"$(cat)\" = 'header = \"Authorization: Bearer a.b-c\"' ] || exit 98; {agents};;"
