@@ -112,7 +112,7 @@ pub(crate) enum Tls {
     Known(InternalTls),
     /// Another source.
     #[serde(rename = "map")]
-    Source(TlsSource),
+    Source(Box<TlsSource>),
 }
 
 /// The lab's own authority.
@@ -142,6 +142,8 @@ pub(crate) struct Acme {
     pub email: Field<String>,
     /// The server's directory URL; Let's Encrypt by default.
     pub server: Field<String>,
+    /// The authority of a server of your own, in PEM: who signed the certificate of its URL.
+    pub ca: Field<String>,
 }
 
 /// Files of the operator's.

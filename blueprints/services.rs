@@ -177,6 +177,8 @@ pub enum Tls {
         email: String,
         /// The server's directory; `None`: Let's Encrypt.
         server: Option<String>,
+        /// Who signed the certificate of its URL; `None`: one of the well-known authorities.
+        ca: Option<PathBuf>,
     },
     /// Files of the operator's.
     Files {

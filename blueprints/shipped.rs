@@ -194,7 +194,11 @@ fn tls(file: &StackBody, context: &mut Context<'_>) -> Tls {
             };
             context.shape(&acme.email, |t| t.contains('@'), "a mail address");
             context.shape(&acme.server, crate::context::is_url, "the URL of an ACME directory");
-            Tls::Acme { email: email.value.clone(), server: acme.server.get().cloned() }
+            Tls::Acme {
+                email: email.value.clone(),
+                server: acme.server.get().cloned(),
+                ca: context.existing(&acme.ca),
+            }
         }
         (None, Some(files)) => {
             for (field, name) in [(&files.cert, "cert"), (&files.key, "key")] {

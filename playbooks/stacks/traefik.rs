@@ -9,6 +9,7 @@ use blueprints::{Availability, Lab, Stack, StackKind, Tls, Traefik};
 use providers::quote;
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 /// What bp ships of it.
 pub(crate) fn shipped(lab: &Lab, stack: &Stack, traefik: &Traefik) -> Shipped {
@@ -16,9 +17,11 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, traefik: &Traefik) -> Shipped {
     let folder = lab.shared().map_or("/srv/traefik".to_owned(), |s| format!("{s}/traefik"));
     let managers: Vec<String> = managers(lab);
     let pinned = managers.first().filter(|_| acme && lab.shared().is_none()).cloned();
-    let files = match &traefik.tls {
-        Tls::Files { cert, .. } => Some(cert.display().to_string()),
-        _ => None,
+    let path = |path: &PathBuf| path.display().to_string();
+    let (files, acme_ca) = match &traefik.tls {
+        Tls::Files { cert, .. } => (Some(path(cert)), None),
+        Tls::Acme { ca, .. } => (None, ca.as_ref().map(path)),
+        Tls::Internal => (None, None),
     };
     let mut secrets = vec![Secret::of(lab, "traefik_password", Source::Login("admin"))];
     match &traefik.tls {
@@ -35,6 +38,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, traefik: &Traefik) -> Shipped {
     Shipped {
         values: json!({
             "acme": acme.then_some(&folder),
+            "acme_ca": acme_ca,
             "files": files,
             "internal": traefik.tls == Tls::Internal,
             "host": pinned,
@@ -84,12 +88,15 @@ fn certified(lab: &Lab) -> Vec<String> {
 
 fn fixed(traefik: &Traefik) -> String {
     let mut text = include_str!("traefik/traefik.yml").to_owned();
-    if let Tls::Acme { email, server } = &traefik.tls {
+    if let Tls::Acme { email, server, ca } = &traefik.tls {
         text.push_str(
             &include_str!("traefik/acme.yml").replace("{{email}}", &json!(email).to_string()),
         );
         if let Some(server) = server {
             text.push_str(&format!("      caServer: {}\n", json!(server)));
+        }
+        if ca.is_some() {
+            text.push_str("      caCertificates: [/etc/bp/acme_ca.pem]\n");
         }
     }
     text
@@ -183,15 +190,18 @@ pub(crate) fn routers(view: &SwarmView) -> BTreeSet<String> {
     names
 }
 
-/// What an instance is asked inside its container: the lab's authority, whether it is well, its
+/// What an instance is asked inside its container: whom a client trusts, whether it is well, its
 /// routers, and those that it refuses, each list in a line that begins with a bracket.
-const INSIDE: &str = "a=http://127.0.0.1:8080; cat /etc/bp/ca.crt; wget -q -O - $a/ping; echo; \
+const INSIDE: &str = "a=http://127.0.0.1:8080; cat /etc/bp/{trusted}; echo; wget -q -O - $a/ping; echo; \
     wget -q -O - \"$a/api/http/routers?per_page=1000\"; echo; \
     wget -q -O - \"$a/api/http/routers?per_page=1000&status=disabled\"";
 
 /// Asks the instance of the node itself, then goes the way that clients go. No answer of it is
 /// without the dashboard's password.
 pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String>) -> String {
+    // A given certificate may be of any authority: it has to be that one, for the name, in its time.
+    let trusted =
+        if matches!(traefik.tls, Tls::Files { .. }) { "certificate.pem" } else { "ca.crt" };
     let mut ask = format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_traefik | head -n 1)\n\
          [ -n \"$c\" ] || {{ echo 'no instance runs here'; exit 1; }}\n\
@@ -200,7 +210,7 @@ pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String
          OK\n\
          '*) ;; *) echo \"it does not answer: $(printf '%s\\n' \"$said\" | tail -n 1)\"; exit 1;; esac\n\
          all=$(printf '%s\\n' \"$said\" | grep '^\\[' | head -n 1); ill=$(printf '%s\\n' \"$said\" | grep '^\\[' | tail -n 1)\n",
-        quote(INSIDE)
+        quote(&INSIDE.replace("{trusted}", trusted))
     );
     for router in routers {
         let name = quote(router);
@@ -210,15 +220,19 @@ pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String
         ));
     }
     if let Some(host) = &traefik.host {
-        // Certificates of others than the lab are for others to verify: their roots may be anywhere.
-        let trust = match traefik.tls {
-            Tls::Internal => "--cacert /dev/stdin",
-            _ => "-k",
+        // What an ACME server of the operator's own signs is trusted by their clients, not here: it has
+        // to be another certificate than the one that Traefik makes while it has none.
+        let (trust, own) = match &traefik.tls {
+            Tls::Acme { server: Some(_), .. } => ("-kv", "*'CN=TRAEFIK DEFAULT CERT'*"),
+            Tls::Acme { .. } => ("", "''"),
+            Tls::Internal | Tls::Files { .. } => ("--cacert /dev/stdin", "''"),
         };
         ask.push_str(&format!(
             "code=$(printf '%s\\n' \"$said\" | sed -n '/^-----BEGIN/,/^-----END/p' | \
-             curl -sS {trust} --max-time 10 -o /dev/null -w '%{{http_code}}' --resolve {host}:443:127.0.0.1 https://{host}/api/rawdata 2>&1) || \
-             {{ echo \"{host}: $(printf '%s\\n' \"$code\" | head -n 1)\"; exit 1; }}\n\
+             curl -sS {trust} --max-time 10 -o /dev/null -w '\\n%{{http_code}}\\n' --resolve {host}:443:127.0.0.1 https://{host}/api/rawdata 2>&1) || \
+             {{ echo \"{host}: $(printf '%s\\n' \"$code\" | grep '^curl:' | head -n 1)\"; exit 1; }}\n\
+             case $code in {own}) echo 'no certificate has come from the ACME server yet'; exit 1;; esac\n\
+             code=$(printf '%s\\n' \"$code\" | grep -x '[0-9][0-9][0-9]' | tail -n 1)\n\
              [ \"$code\" = 401 ] || {{ echo \"the dashboard answers $code without its password, not 401\"; exit 1; }}\n"
         ));
     }

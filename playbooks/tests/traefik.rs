@@ -108,10 +108,15 @@ fn asked(bench: &Bench, routers: &[&str], said: &str, curl: &str) -> String {
         "'ps -q --filter label=com.docker.swarm.service.name=traefik_traefik') echo c1;;\n\
          'exec c1 sh -c a=http://127.0.0.1:8080; '*) cat <<'END'\n{said}\nEND\n;;"
     );
-    let trust = "'-sS --cacert /dev/stdin --max-time 10 -o /dev/null -w %{http_code} --resolve \
-                 traefik.lab.internal:443:127.0.0.1 https://traefik.lab.internal/api/rawdata'";
+    let trust = match &traefik.tls {
+        blueprints::Tls::Acme { server: None, .. } => "",
+        blueprints::Tls::Acme { .. } => "-kv ",
+        _ => "--cacert /dev/stdin ",
+    };
     let curl = format!(
-        "{trust}) [ \"$(head -n 1)\" = '-----BEGIN CERTIFICATE-----' ] || exit 98; {curl};;"
+        "'-sS {trust}--max-time 10 -o /dev/null -w '*' --resolve traefik.lab.internal:443:127.0.0.1 \
+         https://traefik.lab.internal/api/rawdata') \
+         [ \"$(head -n 1)\" = '-----BEGIN CERTIFICATE-----' ] || exit 98; {curl};;"
     );
     Stubs::new().program("docker", &docker).program("curl", &curl).run(&script)
 }
@@ -124,12 +129,12 @@ fn an_instance_is_well_that_answers_knows_all_routers_and_is_trusted() {
     let well = instance("gitlab registry", "");
     insta::assert_snapshot!(
         [
-            said(&well, "printf 401"),
-            said(&instance("gitlab", ""), "printf 401"),
-            said(&instance("gitlab", "registry"), "printf 401"),
+            said(&well, "echo 401"),
+            said(&instance("gitlab", ""), "echo 401"),
+            said(&instance("gitlab", "registry"), "echo 401"),
             said("wget: can't connect to remote host (127.0.0.1): Connection refused", "exit 97"),
-            said(&well, "printf 200"),
-            said(&well, "echo 'curl: (60) SSL certificate problem' >&2; printf 000; exit 60"),
+            said(&well, "echo 200"),
+            said(&well, "echo 'curl: (60) SSL certificate problem' >&2; echo 000; exit 60"),
         ].join("\n"),
         @"
     ok
@@ -140,6 +145,50 @@ fn an_instance_is_well_that_answers_knows_all_routers_and_is_trusted() {
     1: traefik.lab.internal: curl: (60) SSL certificate problem
     "
     );
+}
+
+#[test]
+fn a_certificate_of_others_is_the_one_that_was_given_or_asked_for() {
+    let said = |stacks: &str, curl: &str| asked(&bench(stacks), &[], &instance("", ""), curl);
+    let wrong =
+        "echo 'curl: (60) SSL: no alternative certificate subject name' >&2; echo 000; exit 60";
+    let shows = |subject: &str| {
+        format!(
+            "echo '*  subject: CN={subject}' >&2; echo 401; echo '* Connection #0 left intact' >&2"
+        )
+    };
+    let public = "[{ traefik: { tls: { acme: { email: ops@example.com } } } }]";
+    insta::assert_snapshot!(
+        [
+            said(FILES, "echo 401"),
+            said(FILES, wrong),
+            said(ACME, &shows("traefik.lab.internal")),
+            said(ACME, &shows("TRAEFIK DEFAULT CERT")),
+            said(public, "echo 401"),
+            said(public, wrong),
+        ].join("\n"),
+        @"
+    ok
+    1: traefik.lab.internal: curl: (60) SSL: no alternative certificate subject name
+    ok
+    1: no certificate has come from the ACME server yet
+    ok
+    1: traefik.lab.internal: curl: (60) SSL: no alternative certificate subject name
+    "
+    );
+}
+
+#[test]
+fn an_acme_server_of_the_labs_own_is_trusted_by_its_authority() {
+    let acme = "[{ traefik: { tls: { acme: { email: ops@example.com, server: \"https://acme.test/dir\", ca: cert.pem } } } }]";
+    let bench = bench(acme);
+    let compose = rendered(&bench, "traefik");
+    is_sound(&compose, &[80, 443]);
+    assert_eq!(compose.files.iter().filter(|(_, b)| b == b"a certificate").count(), 1);
+    let place = "\"target\": \"/etc/bp/acme_ca.pem\"";
+    assert!(compose.text.contains(place), "{}", compose.text);
+    let fixed = file(&shipped(&bench), "traefik.yml");
+    assert!(fixed.ends_with("caCertificates: [/etc/bp/acme_ca.pem]\n"), "{fixed}");
 }
 
 #[test]
