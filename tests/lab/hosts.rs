@@ -71,6 +71,7 @@ dns:
     traefik: {{ a: [{names}] }}
     gitlab: {{ cname: traefik }}
     registry: {{ cname: traefik }}
+    portainer: {{ cname: traefik }}
     shop: {{ cname: traefik }}
 firewall: {{ backend: nftables, open: [22223/tcp] }} # the port of the mesh's stand-in
 gluster:
@@ -81,6 +82,7 @@ swarm:
   networks: [etcd, pgsql, redis, traefik, gitlab]
 images:
   archives: [{archives}]
+  replace: {{ lab/portainer-stand-in: registry.lab.test/lab/portainer-stand-in, lab/agent: registry.lab.test/lab/portainer-agent-stand-in }}
 stacks:
 {stacks}",
         key = folder.join("key").display(),

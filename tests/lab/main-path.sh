@@ -9,7 +9,7 @@ export XDG_CACHE_HOME=$PWD/target/lab-cache
 
 mkdir -p target
 # The images are mostly unpacked and packed: there is time for it beside the tests before the lab.
-tests/lab/images.sh target/images etcd web redis traefik registry stolon gitlab >target/images.log 2>&1 &
+tests/lab/images.sh target/images >target/images.log 2>&1 &
 images=$!
 redis=
 services=

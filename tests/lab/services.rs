@@ -6,7 +6,7 @@ use crate::{Stage, lost, stacks};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-/// Stolon, GitLab and its runner are stand-ins: `tests/lab/images` says what they do and what not.
+/// Stolon, GitLab, its runner and Portainer are stand-ins: `tests/lab/images` says what they do and what not.
 const STACKS: &str = "  - etcd
   - redis
   - stolon:
@@ -32,6 +32,7 @@ pub const STAGES: &[(&str, Stage)] = &[
     ("a backup is taken, the lab made anew, the backup restored", carried),
     ("only what should comes in", guarded),
     ("an image goes through the registry", registry),
+    ("the lab's own registry brings the images of a stack", air_gap),
     ("the user's own stacks", stacks::own_stacks),
     ("a broken change is taken back, a good one fails no request", changed),
     ("PostgreSQL's password is rotated", rotated),
@@ -193,6 +194,31 @@ fn registry(lab: &Lab) {
     lab.expect(&["up", "lab.yml", "--yes"], 0);
 }
 
+/// Portainer's images, which no node has, come from the lab's registry, where bp pushed them.
+fn air_gap(lab: &Lab) {
+    write(lab, "");
+    let archive = crate::repository().join("target/images/portainer.tar");
+    let archive = archive.to_str().expect("a path of the repository");
+    let loaded = lab.expect(&["images", "load", "lab.yml", archive], 0);
+    let server = "registry.lab.test/lab/portainer-stand-in";
+    let pushed = &loaded.last()["images"][0];
+    assert_eq!(pushed["pushed"], format!("{server}:2"), "{pushed}");
+
+    write(lab, "  - portainer: { image: \"lab/portainer-stand-in:2\" }\n");
+    let needed = lab.expect(&["images", "list", "lab.yml"], 0).last().to_string();
+    assert!(needed.contains(&format!("\"{server}:2\"")), "{needed}");
+    lab.on("node1", "docker image rm -f $(docker image ls -q 'lab/portainer*') >/dev/null");
+    lab.expect(UP, 0);
+    for node in NAMES {
+        let running = lab.on(node, "docker ps --format '{{.Image}}'");
+        let agent = "registry.lab.test/lab/portainer-agent-stand-in:2";
+        assert!(running.lines().any(|image| image == agent), "{node} runs {running}");
+    }
+    let page = get(lab, "portainer.lab.test", "/");
+    assert!(page.ends_with("200"), "{page}");
+    nothing_to_do(lab);
+}
+
 /// A change that can't run is taken back; a good one goes up without a failed request.
 fn changed(lab: &Lab) {
     let compose = |image: &str| {
@@ -202,6 +228,8 @@ fn changed(lab: &Lab) {
     image: {image}
     networks: [traefik]
     healthcheck: {{ test: [CMD, wget, -q, -O, /dev/null, 'http://127.0.0.1:8080/health'], interval: 2s, timeout: 10s, retries: 20 }}
+    # Its first process takes no notice of it, and goes on answering until the ten seconds are over.
+    stop_signal: SIGTERM
     stop_grace_period: 10s
     deploy:
       replicas: 2

@@ -7,7 +7,7 @@ export XDG_CACHE_HOME=$PWD/target/lab-cache
 
 images=
 trap 'kill $images 2>/dev/null || :; tests/lab/ground.sh down' EXIT
-tests/lab/images.sh target/images etcd web redis traefik registry stolon gitlab &
+tests/lab/images.sh target/images &
 images=$!
 tests/lab/hosts.sh root
 wait $images
