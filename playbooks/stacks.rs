@@ -30,6 +30,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 /// The steps of the phase, and remarks on playbooks that stand in for bp's own.
@@ -87,11 +88,14 @@ fn one(
     ];
     steps.extend(gates);
     let on_failure = stack.on_failure;
+    // Gates of several hosts may fail together: it is taken back once.
+    let taken_back = Arc::new(OnceCell::new());
     let undoing = |step: Step| {
-        let compose = compose.clone();
+        let (compose, taken_back) = (compose.clone(), taken_back.clone());
         step.undo(move |cx| {
-            let compose = compose.clone();
-            async move { take_back::undo(&cx, &compose, on_failure).await }
+            let (compose, taken_back) = (compose.clone(), taken_back.clone());
+            let undo = async move { take_back::undo(&cx, &compose, on_failure).await };
+            async move { taken_back.get_or_init(|| undo).await.clone() }
         })
     };
     steps.into_iter().map(undoing).collect()

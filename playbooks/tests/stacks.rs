@@ -239,6 +239,22 @@ async fn a_change_that_does_not_run_is_taken_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn gates_that_fail_together_take_a_change_back_once() {
+    let bench = ill_change("").await;
+    let steps = bench.steps();
+    let step = |name: &str| steps.iter().find(|s| s.name == name).expect("a step");
+    let (cx, _events) = bench.cx();
+    let (deployed, runs) = (step("shop deployed"), step("shop runs"));
+    deployed.apply.as_ref().expect("an apply")(cx.clone()).await.expect("deployed");
+    // A second rollback would bring back what the first one took away.
+    let undo = |step: &crate::step::Step| step.undo.as_ref().expect("an undo")(cx.clone());
+    let (one, other) = futures::join!(undo(deployed), undo(runs));
+    assert_eq!(one.as_deref(), Some("the version before is back, and runs"));
+    assert_eq!(other, one);
+    assert_eq!(bench.site.changes().matches("docker service rollback").count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_change_that_does_not_run_stays_where_that_is_asked_for() {
     let bench = ill_change(", on_failure: keep").await;
     let ran = bench.up().await;
