@@ -130,6 +130,40 @@ async fn up(desk: &Desk) -> String {
     format!("{} applied {:?} {}", did.join(", "), ran.sums().applied.unwrap_or(0), ran.failures())
 }
 
+#[test]
+fn a_dump_that_failed_is_no_health() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let scripts = [
+        ("common.sh", include_str!("../stacks/stolon/common.sh")),
+        ("check.sh", include_str!("../stacks/stolon/check.sh")),
+    ];
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        std::fs::write(path, text).expect("written");
+    };
+    for (name, text) in scripts {
+        write(name, text);
+    }
+    for name in ["pgsql_superuser", "pgsql_replication", "pgsql_bp", "pgsql_app"] {
+        write(&format!("secrets/{name}"), "hunter2");
+    }
+    write("databases", "shop app pg_trgm\n");
+    write("state/converged", "");
+    let psql = "case $PGHOST in keeper-node1) echo 'f|t';; keeper-node2) echo 't|t';; *) echo pg_trgm;; esac";
+    let check = || {
+        let stubs = super::stubs::Stubs::new().program("psql", &format!("*) {psql};;"));
+        let at = dir.path().display();
+        stubs.run(&format!(
+            "export COMMON={at}/common.sh SECRETS={at}/secrets LIST={at}/databases STATE={at}/state \
+             KEEPERS='keeper-node1 keeper-node2'; sh {at}/check.sh"
+        ))
+    };
+    assert_eq!(check(), "ok");
+    write("state/undumped/shop", "");
+    assert_eq!(check(), "1: the last dump of shop failed: the logs of this service say why");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fresh_cluster_is_initialized_once() {
     let desk = desk();

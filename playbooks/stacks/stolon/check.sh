@@ -46,5 +46,8 @@ wait
 masters=$(wc -l <"$said/masters" 2>/dev/null || echo 0)
 cat "$said"/*.wrong >"$said/all"
 [ "$masters" -eq 1 ] || echo "$masters of the keepers are the master" >>"$said/all"
+for name in "$undumped"/*; do
+    [ ! -e "$name" ] || echo "the last dump of ${name##*/} failed: the logs of this service say why" >>"$said/all"
+done
 cat "$said/all"
 [ ! -s "$said/all" ]

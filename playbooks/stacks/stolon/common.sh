@@ -6,6 +6,8 @@ secrets=${SECRETS:-/run/secrets}
 list=${LIST:-/etc/bp/databases}
 state=${STATE:-/tmp}
 backup=${BACKUP:-/backup}
+# The databases whose last dump failed.
+undumped=$state/undumped
 digest=$(cat "$secrets/pgsql_superuser" "$secrets/pgsql_replication" | sha256sum | cut -c 1-8)
 
 # One restore at a time: a link to its process, which nothing but its container outlives.

@@ -15,7 +15,10 @@ say() {
 
 # A pause that a signal ends.
 pause() {
-    touch "$state/alive"
+    # What an interrupted restore left, which ended with the container that it ran in.
+rm -f "$backup"/.restore.*
+mkdir -p "$undumped"
+touch "$state/alive"
     sleep "$1" &
     wait $!
 }
@@ -138,7 +141,12 @@ dumps() {
     while :; do
         while read -r name _; do
             [ "$(age "$name")" -ge "$BACKUP_EVERY" ] || continue
-            dump "$name" </dev/null || echo "the dump of $name failed; again in a minute" >&2
+            if dump "$name" </dev/null; then
+                rm -f "$undumped/$name"
+            else
+                echo "the dump of $name failed; again in a minute" >&2
+                touch "$undumped/$name"
+            fi
         done <"$list"
         sleep 60 &
         wait $!
