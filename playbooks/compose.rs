@@ -5,7 +5,7 @@ use crate::docker::SwarmView;
 use crate::shipped::{self, Shipped};
 use crate::step::Failure;
 use crate::{images, schema, secrets};
-use blueprints::{Host, Lab, Role, Stack, StackKind};
+use blueprints::{Host, Lab, OnFailure, Role, Stack, StackKind};
 use handlebars::Handlebars;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -120,6 +120,8 @@ pub struct Wanted {
     pub image: String,
     /// The definition's digest.
     pub spec: String,
+    /// `replicated`, `global`, `replicated-job` or `global-job`.
+    pub mode: String,
     /// How many tasks it keeps; `None` for global services and jobs.
     pub replicas: Option<u64>,
     /// Placement constraints.
@@ -197,7 +199,23 @@ fn render(lab: &Lab, stack: &Stack, beside: &Path) -> Result<Compose, Failure> {
     let Value::Object(document) = document else {
         return Err(wrong("a compose file is a map".to_owned()));
     };
+    let mut document = document;
+    let is_bps_own = matches!(stack.kind, StackKind::Authority);
+    if shipped.is_some() && !is_bps_own && stack.on_failure == OnFailure::Keep {
+        keep(&mut document);
+    }
     complete(lab, &stack.name, document, base, shipped.as_ref()).map_err(wrong)
+}
+
+/// A change that fails stays as it is, for whoever looks at it: the swarm takes it back by itself where
+/// bp's template says so.
+fn keep(document: &mut Map<String, Value>) {
+    let services = document.get_mut("services").and_then(Value::as_object_mut);
+    for service in services.into_iter().flat_map(|s| s.values_mut()) {
+        if let Some(action) = service.pointer_mut("/deploy/update_config/failure_action") {
+            *action = json!("pause");
+        }
+    }
 }
 
 /// Fills a template in; what it names has to exist.
@@ -272,6 +290,7 @@ fn complete(
             name: key.clone(),
             image,
             spec: spec.clone(),
+            mode: mode(deploy).to_owned(),
             replicas: replicas(deploy),
             constraints: constraints(deploy),
         });
@@ -413,8 +432,12 @@ fn name_by_content(
     Ok(())
 }
 
+fn mode(deploy: &Map<String, Value>) -> &str {
+    deploy.get("mode").and_then(Value::as_str).unwrap_or("replicated")
+}
+
 fn replicas(deploy: &Map<String, Value>) -> Option<u64> {
-    match deploy.get("mode").and_then(Value::as_str).unwrap_or("replicated") {
+    match mode(deploy) {
         "replicated" => deploy.get("replicas").map_or(Some(1), Value::as_u64),
         _ => None,
     }

@@ -149,7 +149,11 @@ pub async fn destroy(cx: &Cx, doomed: Doomed) -> Sums {
         let leave = doomed.existing.iter().map(|host| async move {
             let what = format!("swarm membership of {}", host.name);
             // A backup that was cut off may have left what services hold.
-            let script = format!("rm -rf {}; docker swarm leave --force", backup::folder(cx));
+            let script = format!(
+                "rm -rf {}; {}docker swarm leave --force",
+                backup::folder(cx),
+                stacks::registry::forgotten(cx.lab())
+            );
             let cmd = Cmd::new(script).within(Duration::from_secs(120));
             let left = cx.ok(&host.name, cmd).await.map_err(|t| Failure::from(t).message);
             (what, left.and(is_out(cx, &host.name).await))

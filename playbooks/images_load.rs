@@ -31,7 +31,8 @@ pub fn needed(lab: &Lab, beside: &Path) -> Result<Vec<Needed>, Failure> {
     let brought = images::archives(lab)?;
     let mut needed: IndexMap<String, Needed> = IndexMap::new();
     for stack in compose::all(lab, beside)? {
-        for service in &stack.services {
+        // bp's own is made by bp.
+        for service in stack.services.iter().filter(|s| s.image != stacks::pause::IMAGE) {
             let archive = brought.iter().find(|a| a.tags().any(|t| t == service.image));
             let new = || Needed {
                 image: service.image.clone(),

@@ -49,6 +49,12 @@ pub(crate) fn host(lab: &Lab) -> Option<&str> {
     })
 }
 
+/// What takes the trust away again, from a host that stays.
+pub(crate) fn forgotten(lab: &Lab) -> String {
+    let host = host(lab).map(|host| quote(&format!("/etc/docker/certs.d/{host}")));
+    host.map_or_else(String::new, |d| format!("rm -f {d}/ca.crt; rmdir {d} 2>/dev/null; "))
+}
+
 /// Engines read this folder at each pull: none is started again.
 fn trusted(lab: &Lab, node: &str, host: &str) -> Step {
     let path = format!("/etc/docker/certs.d/{host}/ca.crt");
@@ -81,7 +87,7 @@ fn trusted(lab: &Lab, node: &str, host: &str) -> Step {
 }
 
 /// The certificate of the lab's authority, in base64.
-pub(super) fn authority(view: &SwarmView, lab: &str) -> Result<String, Check> {
+pub(crate) fn authority(view: &SwarmView, lab: &str) -> Result<String, Check> {
     let ca = secrets::config(view, lab, "ca").map(|c| c.spec.data.clone());
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"+/=".contains(&c);
     ca.filter(|data| !data.is_empty() && data.bytes().all(plain))
@@ -104,7 +110,7 @@ fn ask(lab: &Lab, host: &str) -> String {
 /// Asks on the node of the task, where the login is read without leaving it.
 pub(crate) fn question(lab: &Lab, service: &str, host: &str) -> String {
     let (ask, url) = (ask(lab, host), format!("https://{host}/v2/"));
-    let manifest = format!("{url}{PROOF}/manifests/1");
+    let manifest = format!("{url}{PROOF}/manifests/pulled");
     format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
          [ -n \"$c\" ] || {{ echo 'its task does not run'; exit 1; }}\n\
@@ -116,7 +122,7 @@ pub(crate) fn question(lab: &Lab, service: &str, host: &str) -> String {
          code=$(login {url}) || exit 1\n\
          [ \"$code\" = 200 ] || {{ echo \"with the login it answers $code, not 200\"; exit 1; }}\n\
          code=$(login -I -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' -H 'Accept: application/vnd.oci.image.manifest.v1+json' {manifest}) || exit 1\n\
-         case $code in 200) ;; 404) echo 'no image was pushed yet'; exit {EMPTY};; *) echo \"it answers $code for an image\"; exit 1;; esac"
+         case $code in 200) ;; 404) echo 'no node has pulled yet what another pushed'; exit {EMPTY};; *) echo \"it answers $code for an image\"; exit 1;; esac"
     )
 }
 
@@ -184,21 +190,24 @@ async fn answer(cx: &Cx, service: &str, script: &str) -> (i32, Check) {
     }
 }
 
-/// One node pushes a small image, another one pulls it; neither keeps it.
+/// One node pushes a small image, another one pulls it, and says so by a tag of its own; neither keeps
+/// it.
 async fn exchange(cx: &Cx, host: &str) -> Result<(), Trouble> {
     let login = login(cx, host).await?;
     let view = cx.swarm().await.map_err(no_manager)?;
     let ready = |name: &&str| view.node_of(name).is_some_and(|n| n.status.state == "ready");
     let nodes: Vec<&str> = cx.lab().nodes().map(|h| h.name.as_str()).filter(ready).collect();
     let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else { return Ok(()) };
-    let image = quote(&format!("{host}/{PROOF}:1"));
+    let image = quote(&format!("{host}/{PROOF}:pushed"));
+    let pulled = quote(&format!("{host}/{PROOF}:pulled"));
     let push = format!(
         "{LOGGED_IN}\nmkdir \"$d/pause\"; echo {PROOF} >\"$d/pause/name\"\n\
          tar -C \"$d/pause\" -c name | docker import - {image} >/dev/null\n\
          docker --config \"$d\" push -q {image} >/dev/null; docker image rm {image} >/dev/null"
     );
     let pull = format!(
-        "{LOGGED_IN}\ndocker --config \"$d\" pull -q {image} >/dev/null; docker image rm {image} >/dev/null"
+        "{LOGGED_IN}\ndocker --config \"$d\" pull -q {image} >/dev/null; docker tag {image} {pulled}\n\
+         docker --config \"$d\" push -q {pulled} >/dev/null; docker image rm {image} {pulled} >/dev/null"
     );
     cx.ok(first, login.on(push)).await?;
     cx.ok(last, login.on(pull)).await.map(drop)

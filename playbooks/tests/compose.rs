@@ -127,6 +127,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             name: "web",
             image: "mirror.test/web:1",
             spec: "792490ae9203",
+            mode: "replicated",
             replicas: Some(
                 2,
             ),
@@ -138,6 +139,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             name: "agent",
             image: "registry.example:5000/agent@sha256:0000",
             spec: "cbecc1aa519a",
+            mode: "global",
             replicas: None,
             constraints: [],
         },

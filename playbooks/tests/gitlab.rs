@@ -153,7 +153,10 @@ fn with_a_runner_and_mail() {
             }
           ],
           "secrets": [
-            "gitlab_runner_token"
+            {
+              "source": "gitlab_runner_token",
+              "mode": 256
+            }
           ],
           "networks": [
             "traefik"
@@ -190,7 +193,7 @@ fn with_a_runner_and_mail() {
               "order": "stop-first"
             },
             "labels": {
-              "bp.spec": "09b5d7c70680",
+              "bp.spec": "fe065cb65c46",
               "bp.lab": "lab"
             }
           }

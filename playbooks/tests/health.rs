@@ -37,6 +37,19 @@ async fn asked(bench: &Bench, step: &Step) -> String {
     }
 }
 
+#[test]
+fn a_page_of_the_labs_own_is_trusted_by_its_authority_too() {
+    let asks = |authority: Option<&str>| {
+        let curl = "'-sS -o /dev/null -w %{http_code} --max-time 8 --cacert '*' https://shop.lab.test/') \
+             f=${*#*--cacert }; grep -qx lab \"${f%% *}\" && printf 200;; \
+             '-sS -o /dev/null -w %{http_code} --max-time 8 https://shop.lab.test/') printf 404;;";
+        let script = crate::health::get("https://shop.lab.test/", 200, authority);
+        super::stubs::Stubs::new().program("curl", curl).run(&script)
+    };
+    assert_eq!(asks(Some("bGFiCg==")), "ok");
+    assert_eq!(asks(None), "1: it answers 404, not 200");
+}
+
 fn http(network: Option<&str>) -> Step {
     let url = "http://web:80/health?a=1&b=it's".to_owned();
     gate(Probe::Http { url, network: network.map(str::to_owned), expect: 200 })

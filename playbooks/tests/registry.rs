@@ -231,8 +231,37 @@ fn curl(anonymous: &str, known: &str, manifest: &str) -> String {
         "echo \"$*\" >>\"$HERE/log\"
 case \"$*\" in *--cacert' '/etc/docker/certs.d/registry.lab.internal/ca.crt*) ;; *) exit 60;; esac
 case \"$*\" in *-K' '-*) [ \"$(cat)\" = 'user = \"bp:hun\\\"ter\\\\2\"' ] || {{ printf 401; exit; }};; *) printf {anonymous}; exit;; esac
-case \"$*\" in *' https://registry.lab.internal/v2/') printf {known};; *-I*' https://registry.lab.internal/v2/bp/pause/manifests/1') printf {manifest};; *) exit 3;; esac"
+case \"$*\" in *' https://registry.lab.internal/v2/') printf {known};; *-I*' https://registry.lab.internal/v2/bp/pause/manifests/pulled') printf {manifest};; *) exit 3;; esac"
     )
+}
+
+#[test]
+fn a_change_that_is_kept_is_not_taken_back_by_the_swarm() {
+    let stacks = STACKS.replace("registry", "{ registry: { on_failure: keep } }");
+    let bench = bench("", &stacks);
+    let composes = all(&bench.lab, bench.dir.path()).expect("rendered");
+    let action = |name: &str| {
+        let compose = composes.iter().find(|c| c.name == name).expect("a stack");
+        let text: Value = serde_json::from_str(&compose.text).expect("JSON");
+        text["services"][name]["deploy"]["update_config"]["failure_action"].clone()
+    };
+    assert_eq!((action("traefik"), action("registry")), ("rollback".into(), "pause".into()));
+}
+
+#[test]
+fn hosts_that_stay_trust_it_no_more() {
+    let left = |stacks: &str| crate::stacks::registry::forgotten(&bench("", stacks).lab);
+    assert_eq!(left("[traefik]"), "");
+    let d = "/etc/docker/certs.d/registry.lab.internal";
+    assert_eq!(left(STACKS), format!("rm -f {d}/ca.crt; rmdir {d} 2>/dev/null; "));
+}
+
+#[test]
+fn the_images_that_a_lab_needs_are_those_that_somebody_can_bring() {
+    let bench = bench("", STACKS);
+    let needed = crate::needed_images(&bench.lab, bench.dir.path()).expect("a list");
+    let images: Vec<&str> = needed.iter().map(|n| n.image.as_str()).collect();
+    assert_eq!(images, ["traefik:v3.7.15", "registry:2.8.3"]);
 }
 
 #[test]
@@ -264,7 +293,7 @@ fn the_question_refuses_who_needs_no_login() {
     said.push_str(&format!("no name: {}\n", away.run(&script)));
     insta::assert_snapshot!(said, @"
     as it should be: 0
-    empty: 44 no image was pushed yet
+    empty: 44 no node has pulled yet what another pushed
     open to all: 1 without the login it answers 200, not 401
     another password: 1 with the login it answers 401, not 200
     no router yet: 1 without the login it answers 404, not 401

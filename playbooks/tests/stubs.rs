@@ -75,6 +75,12 @@ pub fn is_sound(compose: &Compose, published: &[u64]) {
         assert!(deploy["resources"]["limits"]["memory"].is_string(), "{name} has no limit");
         assert_eq!(deploy["update_config"]["failure_action"], "rollback", "{name}");
         assert!(service["stop_grace_period"].is_string(), "{name}");
+        // The short form of a secret is for every user of the container.
+        let held = service["secrets"].as_array().into_iter().flatten();
+        for secret in held {
+            let mode = secret["mode"].as_u64().unwrap_or_else(|| panic!("{name}: {secret}"));
+            assert_eq!(mode & 0o077, 0, "{name}: {secret}");
+        }
         let all = service["ports"].as_array().into_iter().flatten();
         ports.extend(all.map(|p| p["published"].as_u64().expect("the long form")));
     }
