@@ -9,9 +9,6 @@ use blueprints::{Stack, StackKind};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// Stacks without a template yet. This list is to be empty.
-const STUBS: &[&str] = &[];
-
 /// A lab with all of them; three and five members have a volume to share.
 fn bench(members: usize) -> Bench {
     bench_with(members, "internal")
@@ -75,14 +72,6 @@ fn each(test: impl Fn(&Bench, &Stack, &Compose, &str)) {
 }
 
 #[test]
-fn the_list_of_stubs_is_true() {
-    for (stack, compose) in rendered(&bench(3)) {
-        let stub = STUBS.contains(&stack.name.as_str());
-        assert_eq!(compose.services.is_empty(), stub, "is {} a stub?", stack.name);
-    }
-}
-
-#[test]
 fn what_is_deployed() {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path("shipped");
@@ -93,11 +82,9 @@ fn what_is_deployed() {
     settings.add_filter(r"_[0-9a-f]{12}\n", "_[digest]\n");
     for members in [1, 3, 5] {
         for (stack, compose) in rendered(&bench(members)) {
-            if !STUBS.contains(&stack.name.as_str()) {
-                let text = serde_yaml::to_string(&document(&compose)).expect("YAML");
-                let name = format!("{}_{members}", stack.name);
-                settings.bind(|| insta::assert_snapshot!(name, text));
-            }
+            let text = serde_yaml::to_string(&document(&compose)).expect("YAML");
+            let name = format!("{}_{members}", stack.name);
+            settings.bind(|| insta::assert_snapshot!(name, text));
         }
     }
 }
@@ -138,10 +125,8 @@ fn nothing_is_published_but_what_the_blueprint_knows_of() {
                 published.insert((number as u16, port["mode"] == "host"));
             }
         }
-        if !STUBS.contains(&stack.name.as_str()) {
-            let known: BTreeSet<(u16, bool)> = stack.kind.ports().into_iter().collect();
-            assert_eq!(published, known, "{what}");
-        }
+        let known: BTreeSet<(u16, bool)> = stack.kind.ports().into_iter().collect();
+        assert_eq!(published, known, "{what}");
     });
 }
 
@@ -158,11 +143,9 @@ fn networks_are_those_that_the_blueprint_knows_of() {
                 used.insert(name.to_owned());
             }
         }
-        if !STUBS.contains(&stack.name.as_str()) {
-            let known: BTreeSet<String> =
-                stack.kind.networks().iter().map(|n| (*n).to_owned()).collect();
-            assert_eq!(used, known, "{what}");
-        }
+        let known: BTreeSet<String> =
+            stack.kind.networks().iter().map(|n| (*n).to_owned()).collect();
+        assert_eq!(used, known, "{what}");
     });
 }
 
@@ -246,7 +229,7 @@ fn every_stack_says_what_healthy_means() {
     each(|bench, stack, _, what| {
         let shipped = of(&bench.lab, stack).expect("bp ships it");
         let asks = stack.kind == StackKind::Authority || !shipped.health.is_empty();
-        assert!(asks || STUBS.contains(&stack.name.as_str()), "{what}");
+        assert!(asks, "{what}");
     });
 }
 
