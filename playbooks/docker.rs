@@ -260,6 +260,17 @@ impl Service {
         self.spec.labels.get("com.docker.stack.namespace").map_or("", String::as_str)
     }
 
+    /// Its mode, as a compose file calls it.
+    pub fn mode(&self) -> &'static str {
+        let modes = [
+            ("Global", "global"),
+            ("ReplicatedJob", "replicated-job"),
+            ("GlobalJob", "global-job"),
+        ];
+        let is = |(key, _): &(&str, &str)| self.spec.mode.get(key).is_some();
+        modes.into_iter().find(is).map_or("replicated", |(_, mode)| mode)
+    }
+
     /// How many tasks it is asked to keep; `None` for global services and jobs.
     pub fn replicas(&self) -> Option<u64> {
         self.spec.mode.get("Replicated")?.get("Replicas")?.as_u64()

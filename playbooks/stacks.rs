@@ -48,7 +48,7 @@ pub fn steps(
     for ((stack, compose), made) in lab.stacks.iter().zip(composes).zip(made) {
         let compose = Arc::new(compose.clone());
         let shipped = shipped::of(lab, stack);
-        let (mut gates, mut turns) = (Vec::new(), None);
+        let (mut gates, mut turns) = (traefik::known(lab, stack, &compose), None);
         if let Some(shipped) = shipped {
             if let Some((playbook, hosts, vars)) = &shipped.playbook {
                 let (text, remark) = runbook::built_in(playbook, beside)?;
@@ -58,7 +58,7 @@ pub fn steps(
                 remarks.extend(remark);
             }
             steps.extend(shipped.before);
-            gates = shipped.health;
+            gates.extend(shipped.health);
             turns = shipped.takes_turns.then_some(shipped.shared);
         }
         steps.extend(secrets::step(&stack.name, &made));
@@ -86,15 +86,17 @@ fn one(
         deploy::step(lab, compose, secrets, stack.within, turns, &gates),
         converged(compose, stack.within),
     ];
-    steps.extend(gates);
+    steps.extend(gates.iter().cloned());
+    let gates = Arc::new(gates);
     let on_failure = stack.on_failure;
     // Gates of several hosts may fail together: it is taken back once.
     let taken_back = Arc::new(OnceCell::new());
     let undoing = |step: Step| {
-        let (compose, taken_back) = (compose.clone(), taken_back.clone());
+        let (compose, gates, taken_back) = (compose.clone(), gates.clone(), taken_back.clone());
         step.undo(move |cx| {
-            let (compose, taken_back) = (compose.clone(), taken_back.clone());
-            let undo = async move { take_back::undo(&cx, &compose, on_failure).await };
+            let (compose, gates, taken_back) = (compose.clone(), gates.clone(), taken_back.clone());
+            let undo =
+                async move { take_back::undo(&cx, &compose, on_failure, turns, &gates).await };
             async move { taken_back.get_or_init(|| undo).await.clone() }
         })
     };
@@ -184,6 +186,11 @@ pub(crate) async fn remove(cx: &Cx, manager: &str, stack: &str) -> Result<(), Tr
         view.services.iter().filter(|s| s.stack() == stack).map(|s| s.id.clone()).collect();
     let cmd = Cmd::new(format!("docker stack rm {} >/dev/null", quote(stack)));
     cx.ok(manager, cmd.within(Duration::from_secs(120))).await?;
+    gone(cx, &format!("the stack {stack}"), &ids).await
+}
+
+/// Waits until the tasks of removed services are gone, from all nodes.
+async fn gone(cx: &Cx, what: &str, ids: &[String]) -> Result<(), Trouble> {
     let until = Instant::now() + GONE;
     loop {
         let view = cx.fresh().swarm().await.map_err(no_manager)?;
@@ -192,8 +199,7 @@ pub(crate) async fn remove(cx: &Cx, manager: &str, stack: &str) -> Result<(), Tr
             return Ok(());
         }
         if Instant::now() > until {
-            let what =
-                format!("{tasks} tasks of the stack {stack} are still there after its removal");
+            let what = format!("{tasks} tasks of {what} are still there after its removal");
             return Err(Failure::new(what).into());
         }
         tokio::time::sleep(limits::POLL_SLOWEST).await;

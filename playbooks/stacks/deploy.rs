@@ -1,7 +1,7 @@
 //! A stack's deploy: what differs is sent, members of a quorum one after another.
 
 use super::registry::{self, Login};
-use super::{GONE, last_words};
+use super::{GONE, gone, last_words};
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::{Cx, Deployed};
 use crate::docker::{self, Sealed, Service, SwarmView, no_manager};
@@ -104,15 +104,19 @@ async fn deploy(
     Ok(())
 }
 
-/// Whether a service of the stack holds one of these secrets as it was before.
-fn is_in_change(view: &SwarmView, compose: &Compose, lab: &Lab, names: &[&str]) -> bool {
-    let is_former = |held: &Sealed| {
+/// These secrets as they were before, by their ids, as far as the swarm still has them.
+pub(super) fn former<'v>(view: &'v SwarmView, lab: &Lab, names: &[&str]) -> Vec<&'v str> {
+    let is_former = |held: &&Sealed| {
         let name = held.label(secrets::SECRET_LABEL);
         let current = secrets::current(view, &lab.name, name);
         names.contains(&name) && current.is_some_and(|current| current.id != held.id)
     };
-    let former: Vec<&str> =
-        view.secrets.iter().filter(|s| is_former(s)).map(|s| s.id.as_str()).collect();
+    view.secrets.iter().filter(is_former).map(|s| s.id.as_str()).collect()
+}
+
+/// Whether a service of the stack holds one of these secrets as it was before.
+fn is_in_change(view: &SwarmView, compose: &Compose, lab: &Lab, names: &[&str]) -> bool {
+    let former = former(view, lab, names);
     let mut services = view.services.iter().filter(|s| s.stack() == compose.name);
     services.any(|service| {
         let held = service.spec.task_template.container_spec["Secrets"].as_array();
@@ -159,7 +163,14 @@ async fn send_once(cx: &Cx, compose: &Compose, services: &[String]) -> Result<()
     let view = cx.fresh().swarm().await.map_err(no_manager)?;
     let part = compose.part(services).map_err(Failure::new)?;
     for wanted in &part.services {
-        let before = deployed(&view, compose, &wanted.name);
+        let mut before = deployed(&view, compose, &wanted.name);
+        // No swarm changes the mode of a service, nor takes such a change back.
+        if let Some(other) = before.take_if(|s| s.mode() != wanted.mode) {
+            let name = &other.spec.name;
+            let rm = Cmd::new(format!("docker service rm {} >/dev/null", quote(name)));
+            cx.ok(&view.manager, rm).await?;
+            gone(cx, name, std::slice::from_ref(&other.id)).await?;
+        }
         cx.note_deployed(
             &compose.name,
             Deployed {
@@ -173,7 +184,7 @@ async fn send_once(cx: &Cx, compose: &Compose, services: &[String]) -> Result<()
 }
 
 /// Waits until a member that took its turn runs and the stack is healthy with it.
-async fn well_again(
+pub(super) async fn well_again(
     cx: &Cx,
     compose: &Compose,
     service: &str,
@@ -230,6 +241,10 @@ fn deployed<'v>(view: &'v SwarmView, compose: &Compose, service: &str) -> Option
 
 fn service_differs(service: &Service, wanted: &Wanted, name: &str) -> Option<String> {
     let image = service.spec.task_template.image();
+    if service.mode() != wanted.mode {
+        let (has, wants) = (service.mode(), &wanted.mode);
+        return Some(format!("{name} is {has}, not {wants}: it is made anew"));
+    }
     if service.spec.labels.get(SPEC_LABEL).map(String::as_str) != Some(&wanted.spec) {
         return Some(format!("{name} has another definition"));
     }

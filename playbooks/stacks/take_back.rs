@@ -2,18 +2,25 @@
 //! which keeps one of every service.
 
 use super::GONE;
+use super::deploy::{self, Turns};
 use crate::compose::{Compose, SPEC_LABEL};
 use crate::converge;
 use crate::cx::{Cx, Deployed};
 use crate::limits;
-use crate::step::{Check, Failure};
+use crate::step::{Check, Failure, Step};
 use blueprints::OnFailure;
 use providers::{Cmd, quote};
 use tokio::time::Instant;
 
 /// Takes back what this run deployed of a stack, and says so; `None` where there is nothing to take
 /// back: the run changed nothing, or there was no version before.
-pub(super) async fn undo(cx: &Cx, compose: &Compose, on_failure: OnFailure) -> Option<String> {
+pub(super) async fn undo(
+    cx: &Cx,
+    compose: &Compose,
+    on_failure: OnFailure,
+    turns: Turns,
+    gates: &[Step],
+) -> Option<String> {
     let deployed = cx.deployed(&compose.name);
     if deployed.iter().all(|d| d.before.is_none()) {
         return None;
@@ -21,14 +28,25 @@ pub(super) async fn undo(cx: &Cx, compose: &Compose, on_failure: OnFailure) -> O
     if on_failure == OnFailure::Keep {
         return Some("it stays as it is (`on_failure: keep`)".to_owned());
     }
-    Some(match back(cx, compose, &deployed).await {
+    Some(match back(cx, compose, &deployed, turns, gates).await {
         Ok(()) => "the version before is back, and runs".to_owned(),
         Err(failure) => format!("the version before is not back: {}", failure.message),
     })
 }
 
-async fn back(cx: &Cx, compose: &Compose, deployed: &[Deployed]) -> Result<(), Failure> {
+async fn back(
+    cx: &Cx,
+    compose: &Compose,
+    deployed: &[Deployed],
+    turns: Turns,
+    gates: &[Step],
+) -> Result<(), Failure> {
     let view = cx.fresh().swarm().await.map_err(Failure::new)?;
+    // The last that was changed is the one that is not well: from there on members of a quorum take
+    // turns. Those that changed all at once go back so.
+    let turns = turns.is_some_and(|shared| deploy::former(&view, cx.lab(), shared).is_empty());
+    let was = self::before(compose, deployed);
+    let mut again: Option<&str> = None;
     for Deployed { service, spec, before } in deployed.iter().rev() {
         let name = format!("{}_{service}", compose.name);
         let has = view.services.iter().find(|s| s.spec.name == name);
@@ -41,12 +59,16 @@ async fn back(cx: &Cx, compose: &Compose, deployed: &[Deployed]) -> Result<(), F
             Some(_) => format!("docker service rollback --detach {} >/dev/null", quote(&name)),
             None => format!("docker service rm {} >/dev/null", quote(&name)),
         };
+        if let Some(member) = again.filter(|_| turns) {
+            deploy::well_again(cx, &was, member, GONE, gates).await.map_err(Failure::from)?;
+        }
+        again = before.is_some().then_some(service);
         cx.ok(&view.manager, Cmd::new(script)).await.map_err(Failure::from)?;
     }
     let until = Instant::now() + GONE;
     loop {
         let view = cx.fresh().swarm().await.map_err(Failure::new)?;
-        match converge::judge(&view, &before(compose, deployed)) {
+        match converge::judge(&view, &was) {
             Check::True => return Ok(()),
             other if Instant::now() > until => return Err(Failure::new(other.reason())),
             _ => tokio::time::sleep(limits::POLL_SLOWEST).await,

@@ -1,14 +1,15 @@
 //! The stack traefik: an instance on every manager; with ACME one, which alone can answer the
 //! challenges that it asked for.
 
+use crate::compose::Compose;
 use crate::docker::SwarmView;
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
 use blueprints::{Availability, Lab, Stack, StackKind, Tls, Traefik};
 use providers::quote;
-use serde_json::json;
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 /// What bp ships of it.
@@ -135,7 +136,7 @@ fn health(stack: &str, traefik: &Traefik, managers: &[String]) -> Vec<Step> {
     }
 }
 
-const WHY: &str = "every instance answers, knows the routers of all services, and shows a certificate that verifies";
+const WHY: &str = "every instance answers, knows the routers of bp's stacks, and shows a certificate that verifies";
 
 fn instance(stack: &str, traefik: &Traefik, manager: &str) -> Step {
     let wanted = (stack.to_owned(), traefik.clone(), manager.to_owned());
@@ -146,7 +147,7 @@ fn instance(stack: &str, traefik: &Traefik, manager: &str) -> Step {
             if view.is_passed_over(&manager, &format!("{stack}_traefik")) {
                 return Err(Check::True);
             }
-            Ok(question(&stack, &traefik, &routers(&view)))
+            Ok(question(&stack, &traefik, &running(cx.lab(), &view)))
         }
     })
 }
@@ -170,24 +171,71 @@ fn answers(stack: &str, traefik: &Traefik, managers: &[String]) -> Step {
                     "{name} runs on {host}, which is no manager of the lab"
                 ));
             }
-            let ask = question(&stack, &traefik, &routers(&view));
+            let ask = question(&stack, &traefik, &running(cx.lab(), &view));
             cx.check(&host, providers::Cmd::new(ask)).await
         }
     })
 }
 
-/// The routers that services of the swarm declare.
-pub(crate) fn routers(view: &SwarmView) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for service in &view.services {
-        if service.spec.labels.get("traefik.enable").map(String::as_str) != Some("true") {
-            continue;
-        }
-        let keys = service.spec.labels.keys();
-        let rest = keys.filter_map(|key| key.strip_prefix("traefik.http.routers."));
-        names.extend(rest.filter_map(|rest| rest.split_once('.')).map(|(name, _)| name.to_owned()));
+/// The gates of a stack that is reached through Traefik: every instance knows its routers. None where
+/// it declares none, or stands before Traefik.
+pub(crate) fn known(lab: &Lab, stack: &Stack, compose: &Compose) -> Vec<Step> {
+    let is_traefik = |s: &&Stack| matches!(s.kind, StackKind::Traefik(_));
+    let mut before = lab.stacks.iter().take_while(|s| s.name != stack.name);
+    let (Some(traefik), routers) = (before.find(is_traefik), declared(compose)) else {
+        return Vec::new();
+    };
+    if routers.is_empty() {
+        return Vec::new();
     }
-    names
+    let gate = |manager: String| {
+        let wanted = (traefik.name.clone(), manager.clone(), routers.clone());
+        let name = format!("{} routers", stack.name);
+        Step::host(&manager, name, "Traefik leads to it").check_shell_of(move |cx| {
+            let (traefik, manager, routers) = wanted.clone();
+            async move {
+                let view = cx.swarm().await.map_err(Check::Unknown)?;
+                if !view.hosts_of(&format!("{traefik}_traefik")).contains(&manager) {
+                    // What is to be on which manager is for Traefik's own gate.
+                    return Err(Check::True);
+                }
+                Ok(asked(&traefik, "ca.crt", &routers))
+            }
+        })
+    };
+    managers(lab).into_iter().map(gate).collect()
+}
+
+/// The routers that the services of a stack declare, but for those that are to have no task.
+fn declared(compose: &Compose) -> BTreeSet<String> {
+    let document: Value = serde_json::from_str(&compose.text).unwrap_or_default();
+    let services = compose.services.iter().filter(|s| s.replicas != Some(0));
+    let labels =
+        services.filter_map(|s| document["services"][&s.name]["deploy"]["labels"].as_object());
+    let text = |(key, value): (&String, &Value)| {
+        (key.clone(), value.as_str().unwrap_or_default().to_owned())
+    };
+    labels.flat_map(|all| routers(&all.iter().map(text).collect())).collect()
+}
+
+/// The routers of bp's own stacks whose tasks run. Those of others may be wrong, and are for their own
+/// gates: a mistake there must not keep Traefik, and all that comes after it, from what mends it.
+pub(crate) fn running(lab: &Lab, view: &SwarmView) -> BTreeSet<String> {
+    let is_bps = |name: &str| {
+        lab.stacks.iter().any(|s| s.name == name && !matches!(s.kind, StackKind::File(_)))
+    };
+    let services = view.services.iter().filter(|s| is_bps(s.stack()));
+    let run = services.filter(|s| !view.hosts_of(&s.spec.name).is_empty());
+    run.flat_map(|s| routers(&s.spec.labels)).collect()
+}
+
+/// The routers that a service's labels declare.
+fn routers(labels: &BTreeMap<String, String>) -> BTreeSet<String> {
+    if labels.get("traefik.enable").map(String::as_str) != Some("true") {
+        return BTreeSet::new();
+    }
+    let rest = labels.keys().filter_map(|key| key.strip_prefix("traefik.http.routers."));
+    rest.filter_map(|rest| rest.split_once('.')).map(|(name, _)| name.to_owned()).collect()
 }
 
 /// What an instance is asked inside its container: whom a client trusts, whether it is well, its
@@ -196,12 +244,9 @@ const INSIDE: &str = "a=http://127.0.0.1:8080; cat /etc/bp/{trusted}; echo; wget
     wget -q -O - \"$a/api/http/routers?per_page=1000\"; echo; \
     wget -q -O - \"$a/api/http/routers?per_page=1000&status=disabled\"";
 
-/// Asks the instance of the node itself, then goes the way that clients go. No answer of it is
-/// without the dashboard's password.
-pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String>) -> String {
-    // A given certificate may be of any authority: it has to be that one, for the name, in its time.
-    let trusted =
-        if matches!(traefik.tls, Tls::Files { .. }) { "certificate.pem" } else { "ca.crt" };
+/// Asks the instance of the node itself about these routers; `trusted` is the file whose certificates
+/// are in what it says.
+fn asked(stack: &str, trusted: &str, routers: &BTreeSet<String>) -> String {
     let mut ask = format!(
         "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_traefik | head -n 1)\n\
          [ -n \"$c\" ] || {{ echo 'no instance runs here'; exit 1; }}\n\
@@ -215,10 +260,20 @@ pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String
     for router in routers {
         let name = quote(router);
         ask.push_str(&format!(
-            "case $ill in *'\"name\":\"'{name}'@swarm\"'*) echo 'it refuses the router '{name}; exit 1;; esac\n\
-             case $all in *'\"name\":\"'{name}'@swarm\"'*) ;; *) echo 'it does not know the router '{name}; exit 1;; esac\n"
+            "case $ill in *'\"name\":\"'{name}'@swarm\"'*) echo 'Traefik refuses the router '{name}; exit 1;; esac\n\
+             case $all in *'\"name\":\"'{name}'@swarm\"'*) ;; *) echo 'Traefik does not know the router '{name}; exit 1;; esac\n"
         ));
     }
+    ask
+}
+
+/// Asks the instance of the node itself, then goes the way that clients go. No answer of it is
+/// without the dashboard's password.
+pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String>) -> String {
+    // A given certificate may be of any authority: it has to be that one, for the name, in its time.
+    let trusted =
+        if matches!(traefik.tls, Tls::Files { .. }) { "certificate.pem" } else { "ca.crt" };
+    let mut ask = asked(stack, trusted, routers);
     if let Some(host) = &traefik.host {
         // What an ACME server of the operator's own signs is trusted by their clients, not here: it has
         // to be another certificate than the one that Traefik makes while it has none.
@@ -231,7 +286,7 @@ pub(crate) fn question(stack: &str, traefik: &Traefik, routers: &BTreeSet<String
             "code=$(printf '%s\\n' \"$said\" | sed -n '/^-----BEGIN/,/^-----END/p' | \
              curl -sS {trust} --max-time 10 -o /dev/null -w '\\n%{{http_code}}\\n' --resolve {host}:443:127.0.0.1 https://{host}/api/rawdata 2>&1) || \
              {{ echo \"{host}: $(printf '%s\\n' \"$code\" | grep '^curl:' | head -n 1)\"; exit 1; }}\n\
-             case $code in {own}) echo 'no certificate has come from the ACME server yet'; exit 1;; esac\n\
+             case $code in {own}) echo 'no certificate has come from the ACME server: the logs of {stack}_traefik say why'; exit 1;; esac\n\
              code=$(printf '%s\\n' \"$code\" | grep -x '[0-9][0-9][0-9]' | tail -n 1)\n\
              [ \"$code\" = 401 ] || {{ echo \"the dashboard answers $code without its password, not 401\"; exit 1; }}\n"
         ));

@@ -13,6 +13,7 @@ fn compose(replicas: Option<u64>, constraints: &[&str]) -> Compose {
         name: "web".to_owned(),
         image: "example/web:2".to_owned(),
         spec: NEW.to_owned(),
+        mode: if replicas.is_some() { "replicated" } else { "global" }.to_owned(),
         replicas,
         constraints: constraints.iter().map(|c| (*c).to_owned()).collect(),
     };

@@ -153,6 +153,54 @@ async fn members_take_turns_each_healthy_before_the_next() {
     assert!(changes.contains("docker service rollback --detach etcd_etcd-node1"), "{changes}");
 }
 
+/// The third member does not run with its change, or is ill after it for good: in which order the
+/// members go back, and what is said.
+async fn taken_back(ill_for_good: bool) -> (String, String) {
+    let bench = whole::bench();
+    bench.done().await;
+    bench.site.changes();
+    let bench = changed(bench);
+    let site = bench.site.clone();
+    tokio::spawn(async move {
+        let is_changed = |s: &&Value| {
+            s["Spec"]["Name"] == "etcd_etcd-node3" && s.to_string().contains("v3.5.99")
+        };
+        let id = loop {
+            let id = site.lock().swarm().services.iter().find(is_changed).map(|s| s["ID"].clone());
+            if let Some(id) = id {
+                break id;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        };
+        for task in site.lock().swarm().tasks.iter_mut().filter(|t| t["ServiceID"] == id) {
+            task["Status"] = json!({ "State": "failed", "Err": "no such image" });
+        }
+        if ill_for_good {
+            site.fault("node3", "c=$(docker ps", 9999, Fault::Says(1, "it does not run", ""));
+        }
+    });
+    let ran = bench.up().await;
+    let changes = bench.site.changes();
+    let back = changes.lines().filter_map(|l| l.split("docker service rollback --detach ").nth(1));
+    let back: Vec<&str> = back.filter_map(|l| l.split(' ').next()).collect();
+    let said = ran.failures().lines().last().unwrap_or_default().trim().to_owned();
+    (back.join(" "), said)
+}
+
+#[tokio::test(start_paused = true)]
+async fn members_go_back_one_after_another() {
+    let (back, said) = taken_back(false).await;
+    assert_eq!(back, "etcd_etcd-node3 etcd_etcd-node2 etcd_etcd-node1");
+    assert_eq!(said, "the version before is back, and runs");
+    // One that is ill keeps the others as they are: they are the quorum.
+    let (back, said) = taken_back(true).await;
+    assert_eq!(back, "etcd_etcd-node3");
+    assert_eq!(
+        said,
+        "the version before is not back: the others wait: etcd-node3 is not well within 5 min of its turn: node3: it does not run"
+    );
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stack_that_is_not_healthy_does_not_wait_for_turns() {
     let bench = whole::bench();

@@ -187,6 +187,24 @@ async fn an_update_that_rolls_back_is_a_failure_at_once() {
     assert!(began.elapsed().as_secs() < 25, "{:?}", began.elapsed());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_service_of_another_mode_is_made_anew() {
+    let bench = bench().await;
+    bench.done().await;
+    bench.site.changes();
+    write(&bench, &WEB.replace("replicas: 2", "mode: global"));
+    insta::assert_snapshot!(bench.plan().await, @"
+    + stacks / shop deployed: shop_web is replicated, not global: it is made anew
+    ? stacks / shop runs: shop_web has another definition
+    ");
+    bench.done().await;
+    let changes = bench.site.changes();
+    let at = |what: &str| changes.find(what).unwrap_or_else(|| panic!("{what}: {changes}"));
+    assert!(at("docker service rm shop_web") < at("docker stack deploy"), "{changes}");
+    assert!(!changes.contains("rm shop_db"), "{changes}");
+    assert!(service(&bench.site, "shop_web")["Spec"]["Mode"]["Global"].is_object());
+}
+
 /// A change of one service whose tasks end with an error, while another service is new.
 async fn ill_change(stack: &str) -> Bench {
     let lab = format!("{LAB}\nstacks: [{{ shop: {{ file: shop.yml, within: 3m{stack} }} }}]\n");

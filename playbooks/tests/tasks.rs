@@ -80,13 +80,14 @@ impl State {
             let deploy = &wanted["deploy"];
             let mut labels = deploy["labels"].clone();
             labels["com.docker.stack.namespace"] = json!(stack);
+            let global = deploy["mode"] == "global";
             let replicas = deploy["replicas"].as_u64().unwrap_or(1);
             let image = image(wanted["image"].as_str().expect("an image"));
             let container = json!({ "Image": image, "Env": wanted["environment"],
                 "Args": wanted["command"],
                 "Secrets": self.mounted(host, &compose, wanted, "secrets"),
                 "Configs": self.mounted(host, &compose, wanted, "configs") });
-            let node = self.place(host, &deploy["placement"]["constraints"]);
+            let nodes = self.places(host, &deploy["placement"]["constraints"], global);
             let task = json!({ "ContainerSpec": container, "ForceUpdate": 0,
                 "RestartPolicy": { "Condition": deploy["restart_policy"]["condition"].as_str().unwrap_or("any") } });
             let feet = wanted["networks"].as_array().into_iter().flatten();
@@ -97,24 +98,46 @@ impl State {
             let old = swarm.services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
             let id = old.map_or_else(|| json!(format!("service{serial}")), |s| s["ID"].clone());
             let previous = old.map_or(Value::Null, |s| s["Spec"].clone());
+            if !previous.is_null() && previous["Mode"]["Global"].is_object() != global {
+                let why =
+                    "rpc error: code = Unimplemented desc = service mode change is not allowed";
+                return Output { code: 1, ..says(why) };
+            }
+            let mode = match global {
+                true => json!({ "Global": {} }),
+                false => json!({ "Replicated": { "Replicas": replicas } }),
+            };
+            let slots: Vec<(u64, String)> = match global {
+                true => nodes.into_iter().map(|node| (0, node)).collect(),
+                false => {
+                    let node = nodes.into_iter().next().unwrap_or_default();
+                    (1..=replicas).map(|slot| (slot, node.clone())).collect()
+                }
+            };
             swarm.services.retain(|s| s["ID"] != id);
             swarm.tasks.retain(|t| t["ServiceID"] != id);
             swarm.services.push(json!({ "ID": id, "Spec": { "Name": name, "Labels": labels,
-                "TaskTemplate": task, "Mode": { "Replicated": { "Replicas": replicas } } },
-                "PreviousSpec": previous }));
-            for slot in 1..=replicas {
-                swarm.tasks.push(json!({ "ID": format!("t{serial}{slot}"), "ServiceID": id,
+                "TaskTemplate": task, "Mode": mode }, "PreviousSpec": previous }));
+            for (number, (slot, node)) in slots.into_iter().enumerate() {
+                swarm.tasks.push(
+                    json!({ "ID": format!("t{serial}{}", number + 1), "ServiceID": id,
                     "NodeID": node, "Slot": slot, "CreatedAt": now, "DesiredState": "running",
                     "Status": { "State": "running", "Timestamp": now }, "Spec": task,
-                    "NetworksAttachments": feet }));
+                    "NetworksAttachments": feet }),
+                );
             }
         }
         says("")
     }
 
-    /// The first node that satisfies the constraints; a task without any is nowhere in particular.
-    fn place(&mut self, host: &str, constraints: &Value) -> String {
-        let Some(all) = constraints.as_array() else { return String::new() };
+    /// The nodes that satisfy the constraints; a task of one service without any is nowhere in
+    /// particular.
+    fn places(&mut self, host: &str, constraints: &Value, global: bool) -> Vec<String> {
+        let none = Vec::new();
+        let all = match constraints.as_array() {
+            None if !global => return Vec::new(),
+            all => all.unwrap_or(&none),
+        };
         let fits = |node: &super::docker::Node| {
             all.iter().all(|constraint| {
                 let constraint = constraint.as_str().expect("text");
@@ -126,8 +149,8 @@ impl State {
                 }
             })
         };
-        let node = self.managed(host).nodes.iter().find(|n| fits(n));
-        node.map(|n| n.id.clone()).unwrap_or_default()
+        let nodes = self.managed(host).nodes.iter().filter(|n| fits(n));
+        nodes.map(|n| n.id.clone()).collect()
     }
 
     /// `docker service rm` and `docker service rollback --detach`.
@@ -153,6 +176,8 @@ impl State {
                     let why = format!("service {name} does not have a previous spec");
                     return Output { code: 1, ..says(why) };
                 }
+                // The other way round from now on.
+                service["PreviousSpec"] = service["Spec"].take();
                 service["Spec"] = before;
                 service["UpdateStatus"] = json!({ "State": "rollback_completed" });
                 let spec = service["Spec"]["TaskTemplate"].clone();

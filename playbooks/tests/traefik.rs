@@ -138,8 +138,8 @@ fn an_instance_is_well_that_answers_knows_all_routers_and_is_trusted() {
         ].join("\n"),
         @"
     ok
-    1: it does not know the router registry
-    1: it refuses the router registry
+    1: Traefik does not know the router registry
+    1: Traefik refuses the router registry
     1: it does not answer: wget: can't connect to remote host (127.0.0.1): Connection refused
     1: the dashboard answers 200 without its password, not 401
     1: traefik.lab.internal: curl: (60) SSL certificate problem
@@ -171,7 +171,7 @@ fn a_certificate_of_others_is_the_one_that_was_given_or_asked_for() {
     ok
     1: traefik.lab.internal: curl: (60) SSL: no alternative certificate subject name
     ok
-    1: no certificate has come from the ACME server yet
+    1: no certificate has come from the ACME server: the logs of traefik_traefik say why
     ok
     1: traefik.lab.internal: curl: (60) SSL: no alternative certificate subject name
     "
@@ -202,29 +202,84 @@ fn an_instance_that_is_not_there_is_missed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn routers_are_those_that_services_declare() {
-    let bench = bench("[traefik]").with_swarm().await;
-    let service = |name: &str, labels: serde_json::Value| {
-        serde_json::json!({ "ID": name, "Spec": { "Name": name, "Labels": labels,
-            "TaskTemplate": { "ContainerSpec": { "Image": "a" } }, "Mode": { "Global": {} } } })
-    };
-    bench.site.lock().swarm().services = vec![
-        service(
-            "a",
-            serde_json::json!({ "traefik.enable": "true",
-            "traefik.http.routers.web.rule": "Host(`a`)", "traefik.http.routers.web.tls": "true",
-            "traefik.http.routers.api.rule": "Host(`b`)", "traefik.http.services.web.loadbalancer.server.port": "80" }),
-        ),
-        service(
-            "b",
-            serde_json::json!({ "traefik.enable": "false", "traefik.http.routers.off.rule": "Host(`c`)" }),
-        ),
-        service("c", serde_json::json!({})),
-    ];
+async fn its_own_gate_is_about_routers_of_bps_stacks_that_run() {
+    let files: [(&str, &[u8]); 1] = [("shop.yml", b"services: { web: { image: a } }")];
+    let stacks = "stacks: [traefik, registry, portainer, { shop: { file: shop.yml } }]";
+    let bench = Bench::with(&format!("{LAB}\n{stacks}\n"), &files).with_swarm().await;
+    {
+        let mut state = bench.site.lock();
+        let swarm = state.swarm();
+        let node = swarm.nodes[0].id.clone();
+        swarm.nodes[0].labels.insert("bp.host".to_owned(), "node1".to_owned());
+        let names = ["registry_registry", "portainer_server", "shop_web", "other_web"];
+        swarm.services = names.map(|name| {
+            let stack = name.split('_').next();
+            serde_json::json!({ "ID": name, "Spec": { "Name": name, "Mode": { "Replicated": { "Replicas": 1 } },
+                "Labels": { "com.docker.stack.namespace": stack, "traefik.enable": "true",
+                    format!("traefik.http.routers.{name}.rule"): "Host(`a`)" },
+                "TaskTemplate": { "ContainerSpec": { "Image": "a" } } } })
+        }).to_vec();
+        // Portainer starts, or never will.
+        swarm.tasks = names.map(|name| {
+            let state = if name == "portainer_server" { "starting" } else { "running" };
+            serde_json::json!({ "ID": name, "ServiceID": name, "NodeID": node, "DesiredState": "running",
+                "Status": { "State": state }, "Spec": { "ContainerSpec": { "Image": "a" } } })
+        }).to_vec();
+    }
     let (cx, _events) = bench.cx();
     let view = cx.swarm().await.expect("a view");
-    let names: Vec<String> = crate::stacks::traefik::routers(&view).into_iter().collect();
-    assert_eq!(names, ["api", "web"]);
+    let names: Vec<String> = crate::stacks::traefik::running(cx.lab(), &view).into_iter().collect();
+    assert_eq!(names, ["registry_registry"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_stack_waits_until_every_instance_knows_its_routers() {
+    let shop = "
+services:
+  web: { image: a, deploy: { labels: { traefik.enable: 'true', traefik.http.routers.web.rule: 'Host(`a`)', traefik.http.routers.web.tls: 'true', traefik.http.routers.api.rule: 'Host(`b`)' } } }
+  off: { image: a, deploy: { labels: [traefik.enable=false, traefik.http.routers.off.rule=Host(`c`)] } }
+  none: { image: a, deploy: { replicas: 0, labels: [traefik.enable=true, traefik.http.routers.none.rule=Host(`d`)] } }
+  plain: { image: a }
+";
+    let files: [(&str, &[u8]); 1] = [("shop.yml", shop.as_bytes())];
+    let stacks = "stacks: [{ early: { file: shop.yml } }, etcd, traefik, { shop: { file: shop.yml, needs: [traefik] } }]";
+    let bench = Bench::with(&format!("{LAB}\n{stacks}\n"), &files).with_swarm().await;
+    {
+        let mut state = bench.site.lock();
+        let swarm = state.swarm();
+        let node = swarm.nodes[0].id.clone();
+        for node in &mut swarm.nodes {
+            node.labels.insert("bp.host".to_owned(), node.hostname.clone());
+        }
+        swarm.services = vec![
+            serde_json::json!({ "ID": "t", "Spec": { "Name": "traefik_traefik", "Mode": { "Global": {} },
+            "TaskTemplate": { "ContainerSpec": { "Image": "a" } } } }),
+        ];
+        swarm.tasks = vec![
+            serde_json::json!({ "ID": "t", "ServiceID": "t", "NodeID": node, "DesiredState": "running",
+            "Status": { "State": "running" }, "Spec": { "ContainerSpec": { "Image": "a" } } }),
+        ];
+    }
+    let (cx, _events) = bench.cx();
+    let steps = bench.steps();
+    let mut said = String::new();
+    for step in steps.iter().filter(|s| s.name.ends_with(" routers")) {
+        let CheckBy::ShellOf(script) = &step.check else { panic!("a script") };
+        let asked = match script(cx.clone()).await {
+            Ok(script) => {
+                let routers =
+                    script.lines().filter_map(|l| l.split("does not know the router '").nth(1));
+                routers.filter_map(|l| l.split(';').next()).collect::<Vec<_>>().join(" ")
+            }
+            Err(check) => format!("{check:?}"),
+        };
+        said += &format!("{} on {}: {asked}\n", step.name, step.on.host());
+    }
+    insta::assert_snapshot!(said, @"
+    shop routers on node1: api web
+    shop routers on node2: True
+    shop routers on node3: True
+    ");
 }
 
 #[tokio::test(start_paused = true)]
