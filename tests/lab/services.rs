@@ -247,7 +247,7 @@ networks:
 "
         )
     };
-    let stack = "  - shop: { file: shop.yml, needs: [traefik], within: 3m }\n";
+    let stack = "  - shop: { file: shop.yml, needs: [traefik], within: 3m, health: [{ http: \"https://shop.lab.test/health\" }] }\n";
     let file = |image: &str| std::fs::write(lab.dir.join("shop.yml"), compose(image));
     file("lab/web:1").expect("write shop.yml");
     write(lab, stack);
@@ -398,6 +398,8 @@ fn destroyed(lab: &Lab) {
         assert_eq!(lab.on(host, "docker ps -q; findmnt -n /srv/docker || true"), "");
         let rules = lab.on(host, "nft list tables | grep -F bp || true");
         assert_eq!(rules, "", "walls are left on {host}");
+        let names = lab.on(host, "grep -F lab.test /etc/hosts; ls -A /etc/docker/certs.d");
+        assert_eq!(names, "", "names or trust are left on {host}");
         for data in ["etcd", "stolon", "redis"] {
             let files = format!("find /srv/{data} -type f | head -n 1");
             assert_ne!(lab.on(host, &files), "", "{data} on {host}");
