@@ -49,8 +49,10 @@ pub fn machine_lost(lab: &Lab) {
     // A bound is told until somebody has taken over, which a slow `status` comes too late for.
     let is_over = || primary(lab, writer) != lost;
     assert!(told.contains("takes over within ") || is_over(), "`status` tells no bound: {told}");
-    keys.goes_on(lab, since);
-    rows.goes_on(lab, since);
+    let asked = since.elapsed();
+    let bound = |stack| countdown(&told, stack).map(|left| asked + left + PATIENCE);
+    keys.goes_on(lab, since, bound("redis"));
+    rows.goes_on(lab, since, bound("stolon"));
     hosts::boot(&lost);
     lab.expect(&["up", "lab.yml", "--yes"], 0);
     settled(lab);
@@ -64,6 +66,19 @@ pub fn machine_lost(lab: &Lab) {
     assert_eq!(code, 0, "{there}");
     whole("PostgreSQL", &kept, &there);
     nothing_to_do(lab);
+}
+
+/// What the writing clients themselves may wait for: a call that met the lost machine, and the next.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Within how much time another member takes over, as `status` told it of a stack.
+fn countdown(told: &str, stack: &str) -> Option<Duration> {
+    let step = format!("\"step\":\"{stack}");
+    let mut of_stack = told.lines().filter(|line| line.contains(&step));
+    let left = of_stack.find_map(|line| line.split("takes over within ").nth(1))?;
+    let left = left.split(' ').next()?.parse().expect("seconds");
+    println!("  `status`: {stack} takes over within {left} s");
+    Some(Duration::from_secs(left))
 }
 
 /// What is not true, with the reasons.
@@ -167,11 +182,13 @@ impl<'n> Kept<'n> {
         lab.on(self.node, &format!("wc -l </run/{}", self.name)).parse().expect("a number")
     }
 
-    /// Waits until more writes are acknowledged.
-    fn goes_on(&self, lab: &Lab, since: Instant) {
+    /// Waits until more writes are acknowledged, within the bound that was told.
+    fn goes_on(&self, lab: &Lab, since: Instant, bound: Option<Duration>) {
         let before = self.count(lab);
         until("writes are acknowledged again", || self.count(lab) > before + 3);
-        println!("  {}: written again within {} s", self.name, since.elapsed().as_secs());
+        let took = since.elapsed();
+        println!("  {}: written again within {} s", self.name, took.as_secs());
+        assert!(bound.is_none_or(|bound| took <= bound), "later than told: {bound:?}");
     }
 
     /// Ends; what was acknowledged.
