@@ -80,6 +80,23 @@ fn a_primary_that_dies_or_ends_is_followed_by_another() {
 }
 
 #[test]
+fn a_sentinel_that_keeps_an_old_primary_at_the_newest_epoch_is_put_right() {
+    let mut ground = begun("astray", true);
+    ground.kill(Part::Redis, "node1");
+    ground.writes("node2", "after");
+    ground.start(Part::Redis, "node1");
+    ground.well();
+    // As after a start at which the new primary's name could not be looked up.
+    let primary = ground.primary("node1");
+    ground.kill(Part::Sentinel, "node1");
+    ground.believes("node1", "node1");
+    ground.start(Part::Sentinel, "node1");
+    ground.well();
+    assert_eq!(ground.primary("node1"), primary);
+    assert_eq!(ground.primary("node2"), primary);
+}
+
+#[test]
 fn a_primary_that_is_cut_off_takes_no_writes_when_another_one_does() {
     let ground = begun("cut", false);
     ground.writes("node1", "before");

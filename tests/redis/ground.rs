@@ -85,6 +85,13 @@ impl Ground {
         sh(&self.dir, &format!("rm -rf srv/{member}/data/*"));
     }
 
+    /// What the sentinel of a member that does not run wrote down: that this one is the primary.
+    pub fn believes(&self, member: &str, primary: &str) {
+        let line =
+            format!("s/^sentinel monitor redis [^ ]*/sentinel monitor redis redis-{primary}/");
+        sh(&self.dir, &format!("sed -i '{line}' srv/{member}/sentinel/sentinel.conf"));
+    }
+
     /// The disks of a member are new ones.
     pub fn empty(&self, member: &str) {
         sh(

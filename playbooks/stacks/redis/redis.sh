@@ -249,12 +249,33 @@ ping() {
     esac
 }
 
+# The primary that most sentinels know of, where this one knows another and no newer one. A sentinel
+# that hears of a new primary whose name it can't look up at that moment, as after a start, takes over the
+# epoch and keeps the old name: whatever it hears later is no news to it.
+astray() {
+    mine=$(told_by "$HOST" </dev/null)
+    [ -n "$mine" ] || return 0
+    { echo "$mine"; each told_by; } | awk -v count="$count" '
+        NR == 1 { epoch = $1; name = $2; next }
+        $2 != name && $1 >= epoch { known[$2]++ }
+        END { for (one in known) if (known[one] * 2 > count) print one }'
+}
+
 # The sentinel answers. It never forgets by itself who left, and counts them into every majority: it
 # is told to, while all members are there, and one sentinel after another.
 watched() {
     says=$(printf '%s\n' ping 'sentinel master redis' 'sentinel replicas redis' 'sentinel sentinels redis' |
         ask 127.0.0.1 26379)
     [ "$(echo "$says" | head -n 1)" = PONG ] || exit 1
+    primary=$(astray)
+    if [ -n "$primary" ] && sleep 5 && [ "$(astray)" = "$primary" ]; then
+        say "most sentinels know $primary as the primary: so does this one from now on"
+        printf '%s\n' 'sentinel remove redis' "sentinel monitor redis $primary 6379 $((count / 2 + 1))" \
+            "sentinel set redis auth-pass $word" 'sentinel set redis down-after-milliseconds 10000' \
+            'sentinel set redis failover-timeout 30000' 'sentinel set redis parallel-syncs 1' |
+            ask 127.0.0.1 26379 >/dev/null
+        exit 0
+    fi
     gone=$(echo "$says" | awk -v members=" $MEMBERS " '
         NR == 1 || NR % 2 == 0 { key = $0; next }
         key == "ip" { name = $0; sub(/^(redis|sentinel)-/, "", name) }
