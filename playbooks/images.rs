@@ -133,10 +133,12 @@ impl Archive {
         let mut magic = [0; 2];
         file.read_exact(&mut magic).map_err(|e| e.to_string())?;
         file.seek(SeekFrom::Start(0)).map_err(|e| e.to_string())?;
+        // What the reader says of a file that is no archive quotes from it, and it may be a secret.
+        let no_archive = |_| "it is no tar archive".to_owned();
         let (manifest, index) = if magic == [0x1f, 0x8b] {
-            files(tar::Archive::new(GzDecoder::new(file)).entries().map_err(|e| e.to_string())?)?
+            files(tar::Archive::new(GzDecoder::new(file)).entries().map_err(no_archive)?)?
         } else {
-            files(tar::Archive::new(file).entries_with_seek().map_err(|e| e.to_string())?)?
+            files(tar::Archive::new(file).entries_with_seek().map_err(no_archive)?)?
         };
         let manifest = manifest.ok_or("it holds no manifest.json")?;
         let entries: Vec<Entry> =
@@ -168,7 +170,7 @@ fn files<R: Read>(entries: tar::Entries<'_, R>) -> Result<Files, String> {
     const LARGEST: u64 = 16 << 20;
     let mut found: Files = (None, None);
     for entry in entries {
-        let entry = entry.map_err(|e| e.to_string())?;
+        let entry = entry.map_err(|_| "it is no tar archive".to_owned())?;
         let path = entry.path().map_err(|e| e.to_string())?.into_owned();
         let slot = match path.to_str().map(|p| p.trim_start_matches("./")) {
             Some("manifest.json") => &mut found.0,

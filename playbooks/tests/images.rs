@@ -170,7 +170,7 @@ fn what_is_no_archive_is_refused_before_any_host_is_touched() {
     }
     insta::assert_snapshot!(said, @"
     empty: read the image archive `/web.tar`: failed to fill whole buffer
-    no archive: read the image archive `/web.tar`: numeric field was not a number: atever i when getting cksum for this is no archive, whatever its name saysthis is no archive, whatever its name saysthis is no archi
+    no archive: read the image archive `/web.tar`: it is no tar archive
     no manifest: read the image archive `/web.tar`: it holds no manifest.json
     no JSON: read the image archive `/web.tar`: its manifest.json: expected value at line 1 column 2
     no tag: read the image archive `/web.tar`: it names no image: save it by its tag
