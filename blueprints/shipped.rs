@@ -297,7 +297,39 @@ pub(crate) fn version(
             "name one of your own: `image: registry.example/stolon:17`",
         );
     }
+    if let Some(image) = file.image.given() {
+        let is = tagged(&name.value, &image.value);
+        let major = |version: &str| version.split('.').next().map(str::to_owned);
+        if is.is_some() && is != major(found.version) {
+            let fits = known.iter().find(|v| major(v.version) == is);
+            let help = match fits {
+                Some(fits) => format!("`version: \"{}\"` goes with it", fits.version),
+                None => {
+                    format!(
+                        "bp knows {}",
+                        list(&known.iter().map(|v| v.version).collect::<Vec<_>>())
+                    )
+                }
+            };
+            let message =
+                format!("`{}` is not of {} {}", short(&image.value), name.value, found.version);
+            context.error_help(image.at, message, help);
+        }
+    }
     (own.unwrap_or_else(|| found.image.to_owned()), found.version.to_owned())
+}
+
+/// The first number of the version that an image's tag tells; `None`: it tells none. Stolon's tells
+/// PostgreSQL's after `pg`.
+fn tagged(stack: &str, image: &str) -> Option<String> {
+    let image = image.split('@').next().unwrap_or(image);
+    let (_, tag) = image.rsplit('/').next()?.split_once(':')?;
+    let number = match stack {
+        "stolon" => tag.split_once("pg")?.1,
+        _ => tag.trim_start_matches('v'),
+    };
+    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
+    (!digits.is_empty()).then_some(digits)
 }
 
 /// Which settings belong to which stacks; `file` and what every stack has are not among them.
