@@ -95,6 +95,8 @@ pub(crate) fn health(plan: &Plan<'_>, context: &mut Context<'_>) {
     let networks = known_networks(plan);
     for stack in plan.stacks {
         let Some(file) = stack.file else { continue };
+        let own = stack.compose.iter().flat_map(|compose| &compose.own_networks);
+        let networks: Vec<&str> = networks.iter().copied().chain(own.map(String::as_str)).collect();
         for check in file.health.items() {
             if let Some(network) = check.value.network.given()
                 && !networks.contains(&network.value.as_str())

@@ -8,6 +8,8 @@ pub(crate) struct Compose {
     pub services: Vec<Service>,
     /// The networks that are declared outside of the file, by their real names.
     pub external_networks: Vec<String>,
+    /// Its own networks, as the file calls them; `default` is there wherever it is used.
+    pub own_networks: Vec<String>,
 }
 
 /// A service of a compose file.
@@ -55,7 +57,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Compose, String> {
         _ => return Err("it has no services".to_owned()),
     };
     let networks = find(&top, "networks").map(entries).unwrap_or_default();
-    Ok(Compose { services, external_networks: networks.iter().filter_map(external).collect() })
+    let own = networks.iter().filter(|n| external(n).is_none()).map(|n| n.key.clone());
+    let own_networks = own.chain(["default".to_owned()]).collect();
+    let external_networks = networks.iter().filter_map(external).collect();
+    Ok(Compose { services, external_networks, own_networks })
 }
 
 fn find<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Node> {
@@ -179,6 +184,7 @@ networks:
 ";
         let compose = read(text.as_bytes()).expect("it is right");
         assert_eq!(compose.external_networks, ["a", "bee", "sea"]);
+        assert_eq!(compose.own_networks, ["d", "e", "default"]);
     }
 
     #[test]

@@ -89,6 +89,22 @@ impl Compose {
         Ok(settled)
     }
 
+    /// What the swarm calls a network that the file, or nobody in it, declares under this name.
+    pub(crate) fn network(&self, name: &str) -> String {
+        let document: Value = serde_json::from_str(&self.text).unwrap_or_default();
+        let declared = document["networks"].get(name);
+        let named = declared.and_then(|n| n["name"].as_str());
+        let is_own = match declared {
+            Some(network) => network.get("external").is_none_or(|e| *e == json!(false)),
+            None => name == "default",
+        };
+        match named {
+            Some(named) => named.to_owned(),
+            None if is_own => format!("{}_{name}", self.name),
+            None => name.to_owned(),
+        }
+    }
+
     /// The names in the swarm of the secrets and configs that are made of files.
     pub(crate) fn made_of_files(&self) -> Vec<String> {
         let document: Value = serde_json::from_str(&self.text).unwrap_or_default();

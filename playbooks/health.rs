@@ -1,5 +1,6 @@
 //! Health checks of the user's own stacks: what their author calls healthy.
 
+use crate::compose::Compose;
 use crate::cx::Cx;
 use crate::stacks::registry::authority;
 use crate::step::{Check, Step};
@@ -14,8 +15,12 @@ const ASK_SECONDS: u32 = 8;
 const NOBODY_HERE: i32 = 42;
 
 /// The gate of one health check.
-pub fn step(stack: &str, health: &Health) -> Step {
-    let (name, probe) = (stack.to_owned(), health.probe.clone());
+pub fn step(compose: &Compose, health: &Health) -> Step {
+    let (stack, name) = (&compose.name, compose.name.clone());
+    let mut probe = health.probe.clone();
+    if let Probe::Http { network, .. } | Probe::Tcp { network, .. } = &mut probe {
+        *network = network.as_deref().map(|network| compose.network(network));
+    }
     Step::lab(format!("{stack} {}", title(&health.probe)), "its author calls it healthy then")
         .within(health.within)
         .check(move |cx| {

@@ -62,7 +62,7 @@ pub fn steps(
             turns = shipped.takes_turns.then_some(shipped.shared);
         }
         steps.extend(secrets::step(&stack.name, &made));
-        gates.extend(stack.health.iter().map(|h| health::step(&stack.name, h)));
+        gates.extend(stack.health.iter().map(|h| health::step(&compose, h)));
         steps.extend(one(lab, stack, &compose, &all, turns, gates));
     }
     // What has left the blueprint goes last: what took its place runs by then.

@@ -13,8 +13,26 @@ services: { web: { image: example/web:1, networks: [web], deploy: { replicas: 2 
 networks: { web: { external: true } }
 ";
 
+/// The stack with networks of its own, one of which has a name of its own.
+fn compose() -> crate::compose::Compose {
+    let networks = "networks: { web: { external: true }, back: {}, front: { name: faces } }";
+    let text = WEB.replace("networks: { web: { external: true } }", networks);
+    let blueprint = format!(
+        "{LAB}\nswarm: {{ networks: [web] }}\nstacks: [{{ shop: {{ file: shop.yml }} }}]\n"
+    );
+    let bench = Bench::with(&blueprint, &[("shop.yml", text.as_bytes())]);
+    super::stubs::rendered(&bench, "shop")
+}
+
+#[test]
+fn a_network_is_called_as_the_compose_file_calls_it() {
+    let compose = compose();
+    let names = ["web", "back", "front", "default", "redis"].map(|name| compose.network(name));
+    assert_eq!(names, ["web", "shop_back", "faces", "shop_default", "redis"]);
+}
+
 fn gate(probe: Probe) -> Step {
-    crate::health::step("shop", &Health { probe, within: Duration::from_secs(30) })
+    crate::health::step(&compose(), &Health { probe, within: Duration::from_secs(30) })
 }
 
 /// A lab in which the stack runs.
