@@ -398,7 +398,7 @@ fn destroyed(lab: &Lab) {
         assert_eq!(lab.on(host, "docker ps -q; findmnt -n /srv/docker || true"), "");
         let rules = lab.on(host, "nft list tables | grep -F bp || true");
         assert_eq!(rules, "", "walls are left on {host}");
-        let names = lab.on(host, "grep -F lab.test /etc/hosts; ls -A /etc/docker/certs.d");
+        let names = lab.on(host, "grep -F traefik.lab.test /etc/hosts; ls -A /etc/docker/certs.d");
         assert_eq!(names, "", "names or trust are left on {host}");
         for data in ["etcd", "stolon", "redis"] {
             let files = format!("find /srv/{data} -type f | head -n 1");
