@@ -94,6 +94,10 @@ fn a_sentinel_that_keeps_an_old_primary_at_the_newest_epoch_is_put_right() {
     ground.well();
     assert_eq!(ground.primary("node1"), primary);
     assert_eq!(ground.primary("node2"), primary);
+    // As after a correction that was cut off in its middle.
+    assert_eq!(ground.cli("node1", "sentinel-node1:26379", "sentinel remove redis"), "OK");
+    ground.well();
+    assert_eq!(ground.primary("node1"), primary);
 }
 
 #[test]

@@ -254,7 +254,8 @@ ping() {
 # epoch and keeps the old name: whatever it hears later is no news to it.
 astray() {
     mine=$(told_by "$HOST" </dev/null)
-    [ -n "$mine" ] || return 0
+    # It watches nobody where the last line of its correction could not be carried out.
+    [ -n "$mine" ] || case $says in *'No such master'*) mine='-1 nobody' ;; *) return 0 ;; esac
     { echo "$mine"; each told_by; } | awk -v count="$count" '
         NR == 1 { epoch = $1; name = $2; next }
         $2 != name && $1 >= epoch { known[$2]++ }
