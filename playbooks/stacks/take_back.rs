@@ -48,7 +48,12 @@ async fn back(
     let was = self::before(compose, deployed);
     let mut again: Option<&str> = None;
     for Deployed { service, spec, before } in deployed.iter().rev() {
+        if let Some(member) = again.take_if(|_| turns) {
+            deploy::well_again(cx, &was, member, GONE, gates).await.map_err(Failure::from)?;
+        }
         let name = format!("{}_{service}", compose.name);
+        // Asked anew: it may have been taken back meanwhile, and a second time would undo that.
+        let view = cx.fresh().swarm().await.map_err(Failure::new)?;
         let has = view.services.iter().find(|s| s.spec.name == name);
         let is_ours = has.is_some_and(|s| s.spec.labels.get(SPEC_LABEL) == Some(spec));
         // The swarm may have taken it back by itself.
@@ -59,9 +64,6 @@ async fn back(
             Some(_) => format!("docker service rollback --detach {} >/dev/null", quote(&name)),
             None => format!("docker service rm {} >/dev/null", quote(&name)),
         };
-        if let Some(member) = again.filter(|_| turns) {
-            deploy::well_again(cx, &was, member, GONE, gates).await.map_err(Failure::from)?;
-        }
         again = before.is_some().then_some(service);
         cx.ok(&view.manager, Cmd::new(script)).await.map_err(Failure::from)?;
     }
