@@ -93,7 +93,7 @@ impl Compose {
     pub(crate) fn network(&self, name: &str) -> String {
         let document: Value = serde_json::from_str(&self.text).unwrap_or_default();
         let declared = document["networks"].get(name);
-        let named = declared.and_then(|n| n["name"].as_str());
+        let named = declared.and_then(|n| n["name"].as_str().or(n["external"]["name"].as_str()));
         let is_own = match declared {
             Some(network) => network.get("external").is_none_or(|e| *e == json!(false)),
             None => name == "default",

@@ -15,7 +15,7 @@ networks: { web: { external: true } }
 
 /// The stack with networks of its own, one of which has a name of its own.
 fn compose() -> crate::compose::Compose {
-    let networks = "networks: { web: { external: true }, back: {}, front: { name: faces } }";
+    let networks = "networks: { web: { external: true }, back: {}, front: { name: faces }, old: { external: { name: web } } }";
     let text = WEB.replace("networks: { web: { external: true } }", networks);
     let blueprint = format!(
         "{LAB}\nswarm: {{ networks: [web] }}\nstacks: [{{ shop: {{ file: shop.yml }} }}]\n"
@@ -27,8 +27,9 @@ fn compose() -> crate::compose::Compose {
 #[test]
 fn a_network_is_called_as_the_compose_file_calls_it() {
     let compose = compose();
-    let names = ["web", "back", "front", "default", "redis"].map(|name| compose.network(name));
-    assert_eq!(names, ["web", "shop_back", "faces", "shop_default", "redis"]);
+    let names =
+        ["web", "back", "front", "old", "default", "redis"].map(|name| compose.network(name));
+    assert_eq!(names, ["web", "shop_back", "faces", "web", "shop_default", "redis"]);
 }
 
 fn gate(probe: Probe) -> Step {
