@@ -130,7 +130,7 @@ fn tell(diagnostics: &[Diagnostic], text: &[u8], file: &str, json: bool) {
     }
 }
 
-/// The file that was named, else `bp.yml`, else the only `*.yml` with `version: 1`.
+/// The file that was named, else `bp.yml`, else the only `*.yml` or `*.yaml` with `version: 1`.
 fn find(file: Option<&Path>) -> Result<PathBuf, Error> {
     if let Some(file) = file {
         return Ok(file.to_owned());
@@ -205,7 +205,7 @@ fn matches(pattern: &str, name: &str) -> bool {
 /// Which blueprint.
 #[derive(clap::Args)]
 pub struct File {
-    /// The blueprint; by default `bp.yml`, or the only `*.yml` here with `version: 1`.
+    /// The blueprint; by default `bp.yml`, or the only `*.yml` or `*.yaml` here with `version: 1`.
     pub file: Option<PathBuf>,
 }
 

@@ -13,7 +13,7 @@ use std::process::Command;
 /// The arguments of `ssh`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// The blueprint; by default `bp.yml`, or the only `*.yml` here with `version: 1`.
+    /// The blueprint; by default `bp.yml`, or the only `*.yml` or `*.yaml` here with `version: 1`.
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
     /// The host's name.
