@@ -1,6 +1,6 @@
 #!/bin/bash
 # Hosts that are there already, for the tests of what runs on hosts: containers with a systemd of
-# their own, an SSH server and the packages of Debian's Docker and GlusterFS, on one wire. They share
+# their own, an SSH server and the packages of Debian's GlusterFS, on one wire. They share
 # the machine's kernel, and so run at its full speed; what that kernel lacks, they lack. Without IPVS a
 # swarm's virtual addresses and its mesh lead nowhere: the services here have names that stand for their
 # tasks, and hosts/mesh stands in for the mesh. Real virtual machines are what the main path is about.
@@ -23,7 +23,7 @@ self=$(readlink -f "$0")
 . "${self%/*}/namespace.sh"
 bridge=hosts
 
-packages=systemd-sysv,dbus,openssh-server,docker.io,docker-cli,glusterfs-server,iproute2,iptables
+packages=systemd-sysv,dbus,openssh-server,glusterfs-server,iproute2,iptables
 packages=$packages,nftables,curl,kmod,procps,ca-certificates,netbase,tzdata
 
 say() { printf 'hosts: %s\n' "$*"; }

@@ -125,7 +125,7 @@ pub fn names(lab: &Lab, name: &str) -> Vec<String> {
 }
 
 /// Changes a record set behind bp's back.
-pub fn set_by_hand(lab: &Lab, name: &str, kind: &str, value: &str) {
+fn set_by_hand(lab: &Lab, name: &str, kind: &str, value: &str) {
     let patch = serde_json::json!({ "rrsets": [{
         "name": name, "type": kind, "ttl": 60, "changetype": "REPLACE",
         "records": [{ "content": value, "disabled": false }],
@@ -138,7 +138,7 @@ pub fn set_by_hand(lab: &Lab, name: &str, kind: &str, value: &str) {
 }
 
 /// Every host's own resolver answers, forward and back; what others wrote is untouched.
-pub fn answered(lab: &Lab) {
+fn answered(lab: &Lab) {
     let forward = zone(lab, "lab.test");
     let addresses: Vec<String> =
         (1..=3).flat_map(|n| values(&forward, &format!("node{n}.lab.test."), "A")).collect();
@@ -165,6 +165,23 @@ pub fn answered(lab: &Lab) {
         values(&reverse, &format!("{last}.30.20.10.in-addr.arpa."), "PTR"),
         ["node1.lab.test."]
     );
+}
+
+/// What somebody changed by hand is shown, and mended.
+pub fn changed_by_hand(lab: &Lab) {
+    answered(lab);
+    set_by_hand(lab, "traefik.lab.test.", "A", "10.20.30.250");
+    let plan = lab.expect(&["plan", "lab.yml", "--only", "dns"], 3);
+    let up = lab.expect(&["up", "lab.yml", "--yes", "--only", "dns"], 0);
+    // A wrong record makes the hosts' resolvers wrong: one that still remembers it forgets it. Nothing
+    // else has to be mended.
+    for found in [plan.marked("+"), up.applied()] {
+        assert!(found.contains("dns/records/"), "{found:?}");
+        let resolves = |step: &String| step.starts_with("dns/resolves/");
+        assert!(found.iter().all(|step| step == "dns/records/" || resolves(step)), "{found:?}");
+    }
+    lab.expect(&["plan", "lab.yml", "--only", "dns"], 0);
+    answered(lab);
 }
 
 /// What a stranger wrote, and nothing else, is in both zones.

@@ -2,7 +2,7 @@
 
 use crate::bp::{Lab, sh};
 use crate::hosts::{self, NAMES, address};
-use crate::{Stage, lost, stacks};
+use crate::{Stage, cluster, lost, stacks};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -26,16 +26,20 @@ const ARCHIVES: &[&str] = &["etcd", "web", "redis", "stolon", "traefik", "regist
 
 /// What is asked of them, one after another on the same lab.
 pub const STAGES: &[(&str, Stage)] = &[
+    ("hosts become a cluster; a join token from before the joins is worth nothing", cluster::made),
+    ("a name, a rule and a mount changed by hand", cluster::by_hand),
+    ("three things changed in the file", cluster::in_the_file),
+    ("a second run is kept out by the leader's lock", cluster::two_runs),
     ("all stacks deployed and healthy, then nothing to do", deployed),
     ("used as their users do", used),
     ("the machine of all primaries is lost and comes back", lost::machine_lost),
     ("a backup is taken, the lab made anew, the backup restored", carried),
     ("only what should comes in", guarded),
     ("an image goes through the registry", registry),
-    ("the lab's own registry brings the images of a stack", air_gap),
     ("the user's own stacks", stacks::own_stacks),
     ("a broken change is taken back, a good one fails no request", changed),
     ("PostgreSQL's password is rotated", rotated),
+    ("the lab's own registry brings the images of a stack", air_gap),
     ("destroy takes away what bp made of hosts that it did not make", destroyed),
 ];
 
@@ -47,9 +51,8 @@ pub fn write(lab: &Lab, more: &str) {
 /// What concerns the stacks only: the rest of the lab was looked at by the stages before.
 const UP: &[&str] = &["up", "lab.yml", "--yes", "--only", "stacks"];
 
-/// From hosts with nothing on them: every gate of every stack true, and nothing left to do.
+/// Every gate of every stack true, and nothing left to do.
 fn deployed(lab: &Lab) {
-    hosts::fresh();
     write(lab, "");
     lab.expect(&["up", "lab.yml", "--yes"], 0);
     nothing_to_do(lab);
