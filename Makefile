@@ -30,11 +30,9 @@ clean-lab:
 test:
 	$(STAGE) packages tests/lab/packages.sh tests
 	$(STAGE) format $(CARGO) fmt --all --check
-	$(STAGE) clippy $(CARGO) clippy --locked --workspace --all-targets --features tests/lab -- -D warnings
 	$(STAGE) shellcheck shellcheck -x .ci/run $(shell find tests -name '*.sh') tests/lab/hosts/mesh
 	$(STAGE) build $(CARGO) build --locked --package bp
-	$(STAGE) tests $(CARGO) test --locked --workspace
-	$(STAGE) 'real lab' $(SUDO) tests/lab/main-path.sh
+	@tests/run.sh
 
 services:
 	$(STAGE) packages tests/lab/packages.sh tests
