@@ -24,6 +24,9 @@ pub fn run(args: &Args, json: bool) -> Result<Exit, Error> {
         std::io::ErrorKind::AlreadyExists => {
             Error::input(format!("`{name}` is there already")).hint("name another file")
         }
+        std::io::ErrorKind::NotFound => {
+            Error::input(format!("write `{name}`: {e}")).hint("its folder has to be there")
+        }
         _ => Error::failed(format!("write `{name}`: {e}")),
     })?;
     file.write_all(blueprints::STARTER.as_bytes())

@@ -102,7 +102,7 @@ pub async fn machines(
         Arc::new(move |text: String| events.emit(Event::Note { text }))
     };
     let world: Arc<dyn World> = Arc::new(RealWorld::open(&lab, &dir, tell).await?);
-    let plan = Plan { steps: Vec::new(), remarks: Vec::new() };
+    let plan = Plan { steps: Vec::new(), remarks: Vec::new(), given: Vec::new() };
     let cx = Cx::new(lab, dir, events, world);
     Ok(Run { cx, plan, stop: interrupts(), me, verb, began, view, _lock: lock })
 }

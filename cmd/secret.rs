@@ -107,7 +107,11 @@ async fn rotate(args: &Rotate, json: bool) -> Result<Exit, Error> {
     let loaded = load::blueprint(args.one.file.file.as_deref(), json)?;
     let dir = loaded.dir.clone();
     let mut run = open::lab(loaded, "rotate", Kind::Writes, json).await?;
-    let step = match verbs::rotation(&run.cx, &dir, &args.one.name).await {
+    let secret = match verbs::rotatable(&run.cx, &dir, &args.one.name) {
+        Ok(secret) => secret,
+        Err(failure) => return Err(run.give_up(Error::of_input(failure)).await),
+    };
+    let step = match verbs::rotation(&run.cx, secret).await {
         Ok(step) => step,
         Err(failure) => return Err(run.give_up(failure.into()).await),
     };

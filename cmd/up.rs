@@ -5,8 +5,10 @@ use crate::load;
 use crate::open::{self, Kind, Run};
 use crate::select::Select;
 use crate::view;
+use blueprints::Phase;
 use playbooks::event::Mark;
-use playbooks::run;
+use playbooks::secrets::verbs;
+use playbooks::{phase_name, run};
 
 /// The arguments of `up`.
 #[derive(clap::Args)]
@@ -37,6 +39,11 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     let mut run = open::selected(&args.file, &args.select, "up", Kind::Writes, json).await?;
     run.cx = run.cx.wiping_bricks(args.wipe_bricks);
+    if run.plan.steps.iter().any(|s| s.phase == phase_name(&Phase::Stacks))
+        && let Err(failure) = verbs::asked(&run.cx, &run.plan.given).await
+    {
+        return Err(run.give_up(Error::of_input(failure)).await);
+    }
     apply(run, args.parallel, args.yes, json).await
 }
 

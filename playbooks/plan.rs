@@ -4,7 +4,7 @@ use crate::cx::World;
 use crate::step::{Failure, Step};
 use crate::{
     base, compose, dns, engine, firewall, gluster, images, labels, machines, networks, runbook,
-    stacks, swarm,
+    secrets, stacks, swarm,
 };
 use blueprints::{Lab, Phase};
 use serde_json::json;
@@ -17,6 +17,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// One sentence each.
     pub remarks: Vec<String>,
+    /// What the stacks' secrets are called that somebody gives, and by what.
+    pub given: Vec<(String, blueprints::Secret)>,
 }
 
 /// The steps of every phase of the lab. Reads files beside the blueprint, touches nothing else.
@@ -26,7 +28,7 @@ pub struct Plan {
 pub fn plan(lab: &Lab, beside: &Path, world: &Arc<dyn World>) -> Result<Plan, Failure> {
     let stacked = compose::all(lab, beside)?;
     let remarks = stacked.iter().flat_map(|stack| stack.remarks.clone()).collect();
-    let mut plan = Plan { steps: Vec::new(), remarks };
+    let mut plan = Plan { steps: Vec::new(), remarks, given: secrets::given(lab, &stacked) };
     for phase in &lab.phases {
         let (mut steps, remarks) = match phase {
             Phase::Machines => {

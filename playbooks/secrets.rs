@@ -39,11 +39,11 @@ const HTPASSWD: &str = "_htpasswd";
 
 /// A secret that a stack uses.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Secret {
+pub struct Secret {
     /// What the blueprint and the templates call it.
-    pub name: String,
+    pub(crate) name: String,
     /// Where it comes from.
-    pub source: Source,
+    pub(crate) source: Source,
 }
 
 /// Where a secret comes from.
@@ -76,12 +76,12 @@ impl Source {
 
 impl Secret {
     /// A secret of a stack that bp ships: generated, where the blueprint does not give it.
-    pub fn generated(lab: &Lab, name: impl Into<String>) -> Self {
+    pub(crate) fn generated(lab: &Lab, name: impl Into<String>) -> Self {
         Self::of(lab, name, Source::Generated)
     }
 
     /// A secret whose source the blueprint may replace.
-    pub fn of(lab: &Lab, name: impl Into<String>, source: Source) -> Self {
+    pub(crate) fn of(lab: &Lab, name: impl Into<String>, source: Source) -> Self {
         let name = name.into();
         let source = match (lab.secrets.get(&name).cloned(), source) {
             (Some(given), Source::Login(user)) => Source::GivenLogin(user, given),
@@ -124,6 +124,15 @@ pub(crate) fn all(lab: &Lab, composes: &[Compose]) -> Vec<Vec<Secret>> {
         all.push(new.map(secret).collect());
     }
     all
+}
+
+/// The secrets of the lab's stacks that somebody gives.
+pub(crate) fn given(lab: &Lab, composes: &[Compose]) -> Vec<(String, blueprints::Secret)> {
+    let given = |secret: Secret| match secret.source {
+        Source::Given(given) | Source::GivenLogin(_, given) => Some((secret.name, given)),
+        _ => None,
+    };
+    all(lab, composes).concat().into_iter().filter_map(given).collect()
 }
 
 /// The newest secret of this name.

@@ -72,21 +72,43 @@ pub(super) struct Given {
 /// How often a given secret is digested: a short password is not to be found by trying.
 const ROUNDS: u32 = 10_000;
 
+/// What a swarm keeps in one secret, bytes: `MaxSecretSize` of its `api/validation`.
+const LARGEST: usize = 500 << 10;
+
 /// Asks for a given secret.
 ///
 /// # Errors
-/// When it can't be had, or is empty.
+/// When it can't be had, is empty, or is more than a swarm keeps.
+pub(super) async fn asked(
+    cx: &Cx,
+    name: &str,
+    source: &blueprints::Secret,
+) -> Result<String, Failure> {
+    let text = cx.world().secret(source).await.map_err(|failure| Failure {
+        message: format!("the secret {name}: {}", failure.message),
+        ..failure
+    })?;
+    cx.events().hide(&text);
+    match text.len() {
+        0 => Err(Failure::new(format!("the secret {name} is given, and it is empty"))),
+        size @ LARGEST.. => Err(Failure::new(format!(
+            "the secret {name} has {size} bytes: a swarm keeps less than {LARGEST}"
+        ))),
+        _ => Ok(text),
+    }
+}
+
+/// Asks for a given secret, and digests it.
+///
+/// # Errors
+/// Those of [`asked`].
 pub(super) async fn given(
     cx: &Cx,
     view: &SwarmView,
     name: &str,
     source: &blueprints::Secret,
 ) -> Result<Given, Failure> {
-    let text = cx.world().secret(source).await?;
-    cx.events().hide(&text);
-    if text.is_empty() {
-        return Err(Failure::new(format!("the secret {name} is given, and it is empty")));
-    }
+    let text = asked(cx, name, source).await?;
     let mut digit = digest(&[view.id.as_bytes(), name.as_bytes(), text.as_bytes()]);
     for _ in 0..ROUNDS {
         digit = digest(&[digit.as_bytes(), text.as_bytes()]);

@@ -34,6 +34,17 @@ pub async fn authority(cx: &Cx) -> Result<Option<String>, Failure> {
     Ok(ca::certificate(&view, &cx.lab().name))
 }
 
+/// Asks for the given secrets of a plan, so that a run begins with none that can't be had.
+///
+/// # Errors
+/// When one can't be had, is empty, or is more than a swarm keeps.
+pub async fn asked(cx: &Cx, given: &[(String, blueprints::Secret)]) -> Result<(), Failure> {
+    for (name, source) in given {
+        make::asked(cx, name, source).await?;
+    }
+    Ok(())
+}
+
 /// What a secret holds, read from a task that uses it.
 ///
 /// # Errors
@@ -104,13 +115,13 @@ fn given_by(given: &blueprints::Secret) -> String {
     }
 }
 
-/// The step that makes a secret anew. What uses the one before has another definition after it.
+/// The secret of this name, which is one that bp makes anew when asked to. Asks nobody.
 ///
 /// # Errors
-/// When it is none that bp makes, or is not there.
-pub async fn rotation(cx: &Cx, beside: &Path, name: &str) -> Result<Step, Failure> {
+/// When it is none of the lab's, or none that bp makes anew.
+pub fn rotatable(cx: &Cx, beside: &Path, name: &str) -> Result<Secret, Failure> {
     let secrets = of_the_lab(cx, beside)?;
-    let Some(secret) = secrets.iter().find(|s| s.name == name).cloned() else {
+    let Some(secret) = secrets.iter().find(|s| s.name == name) else {
         let names: Vec<&str> = secrets.iter().map(|s| s.name.as_str()).collect();
         let beside = secrets.iter().find(|s| s.names().iter().any(|n| n == name));
         let hint = match (beside, names.is_empty()) {
@@ -127,16 +138,24 @@ pub async fn rotation(cx: &Cx, beside: &Path, name: &str) -> Result<Step, Failur
     }
     match &secret.source {
         Source::AuthorityKey => {
-            return Err(Failure::new("the key of the lab's authority is not rotated").hint(
+            Err(Failure::new("the key of the lab's authority is not rotated").hint(
                 "services that know only the one before would trust nobody else: a new authority is for a new lab",
-            ));
+            ))
         }
         Source::Given(given) | Source::GivenLogin(_, given) => {
             let what = format!("the secret `{name}` is {}", given_by(given));
-            return Err(Failure::new(what).hint("change it there; `bp up` takes it over"));
+            Err(Failure::new(what).hint("change it there; `bp up` takes it over"))
         }
-        Source::Generated | Source::Login(_) | Source::Certificate(_) => {}
+        Source::Generated | Source::Login(_) | Source::Certificate(_) => Ok(secret.clone()),
     }
+}
+
+/// The step that makes a secret anew. What uses the one before has another definition after it.
+///
+/// # Errors
+/// When it is not there, or no manager answers.
+pub async fn rotation(cx: &Cx, secret: Secret) -> Result<Step, Failure> {
+    let name = secret.name.as_str();
     let view = cx.swarm().await.map_err(no_manager)?;
     let Some(before) = current(&view, &cx.lab().name, name).map(|s| s.id.clone()) else {
         let by_hand = is_by_hand(&view, name);

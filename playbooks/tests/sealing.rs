@@ -228,7 +228,7 @@ async fn a_given_secret_is_what_is_given_now() {
 async fn a_given_secret_that_is_empty_or_can_t_be_had_is_a_failure() {
     let bench = bench("stacks: []\n", &[]).await;
     let secret = given();
-    insta::assert_snapshot!(run(&bench, step(&secret)).await.failures(), @r#" / secret password / : nobody gave Env("PASSWORD")"#);
+    insta::assert_snapshot!(run(&bench, step(&secret)).await.failures(), @r#" / secret password / : the secret password: nobody gave Env("PASSWORD")"#);
     give(&bench, "");
     insta::assert_snapshot!(run(&bench, step(&secret)).await.failures(), @" / secret password / : the secret password is given, and it is empty");
     assert_eq!(kept(&bench), [""; 0]);
@@ -366,7 +366,10 @@ secrets: { password: { external: true } }
 /// Rotates as `bp secret rotate` does it.
 async fn rotate(bench: &Bench, name: &str) -> Result<Ran, String> {
     let (cx, events) = bench.cx();
-    let step = verbs::rotation(&cx, bench.dir.path(), name).await;
+    let step = match verbs::rotatable(&cx, bench.dir.path(), name) {
+        Ok(secret) => verbs::rotation(&cx, secret).await,
+        Err(failure) => Err(failure),
+    };
     let step = step.map_err(|f| format!("{}\nhint: {}", f.message, f.hint.unwrap_or_default()))?;
     let mut steps = bench.steps();
     steps.insert(0, step);

@@ -73,7 +73,7 @@ fn the_starter_passes_check_and_is_never_written_over() {
     assert!(desk.bp(&["init"]).exits(2).err.contains("is there already"));
     assert_eq!(std::fs::read_to_string(desk.at("bp.yml")).unwrap(), written);
     desk.bp(&["init", "other.yml"]).exits(0);
-    desk.bp(&["init", "no/such/folder.yml"]).exits(1);
+    desk.bp(&["init", "no/such/folder.yml"]).exits(2);
     assert_eq!(desk.names(), ["bp.yml", "other.yml"]);
 }
 
@@ -145,4 +145,31 @@ fn an_archive_that_is_none_is_wrong_input() {
         assert!(wrong.err.contains(&format!("read the image archive `{archive}`")), "{wrong:?}");
     }
     assert_eq!(desk.names(), ["bp.yml", "images.tar"], "the lab was not even opened");
+}
+
+/// A stack of the user's, with a secret that the blueprint says somebody gives.
+const SHOP: &str =
+    "version: 1\nname: lab\nhosts: { a: { provider: existing, address: 10.1.1.1, role: manager } }
+secrets: { shop_key: { file: key } }\nstacks: [{ shop: { file: shop.yml } }]\n";
+
+#[test]
+fn a_given_secret_that_can_not_be_had_ends_a_run_before_it_begins() {
+    let desk = Desk::with(SHOP);
+    desk.write(
+        "shop.yml",
+        "services: { web: { image: 'web:1', secrets: [shop_key] } }\nsecrets: { shop_key: { external: true } }\n",
+    );
+    desk.write("key", "\n");
+    let empty = desk.bp(&["up", "--yes"]).exits(2);
+    assert!(empty.err.contains("the secret shop_key is given, and it is empty"), "{empty:?}");
+    desk.write("key", &"x".repeat(512_000));
+    let large = desk.bp(&["up", "--yes"]).exits(2);
+    assert!(large.err.contains("has 512000 bytes: a swarm keeps less than 512000"), "{large:?}");
+    let strange = desk.bp(&["secret", "rotate", "shop_word", "--yes"]).exits(2);
+    assert!(strange.err.contains("there are shop_key"), "{strange:?}");
+    let given = desk.bp(&["secret", "rotate", "shop_key", "--yes"]).exits(2);
+    assert!(given.err.contains("is given by the file"), "{given:?}");
+    desk.write("bp.yml", &SHOP.replace("file: key", "command: 'exit 3'"));
+    let fails = desk.bp(&["up", "--yes"]).exits(2);
+    assert!(fails.err.contains("the secret shop_key: the command that gives"), "{fails:?}");
 }
