@@ -120,7 +120,7 @@ fn place(problem: Problem, text: &str, lines: &Lines, file: &str) -> Diagnostic 
     }
     Diagnostic {
         severity: problem.severity,
-        message: problem.message,
+        message: masked(&problem.message),
         file: file.to_owned(),
         line,
         column: text[line_start..start].chars().count() + 1,
@@ -135,10 +135,24 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
+/// A text with stars, byte for byte, for what URLs in it say before an `@`: a password may be in there.
+fn masked(text: &str) -> String {
+    let mut parts = text.split("://");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let ends = |c: char| c.is_whitespace() || "/?#\"'`".contains(c);
+        let authority = &part[..part.find(ends).unwrap_or(part.len())];
+        let user = authority.rfind('@').unwrap_or(0);
+        masked += &format!("://{}{}", "*".repeat(user), &part[user..]);
+    }
+    masked
+}
+
 /// The diagnostics as text: each with its place in one line, the line of the source and a caret.
 pub fn render(diagnostics: &[Diagnostic], text: &str, file: &str, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let one = |d| format!("{}{}", first_line(d, file, color), body(d, text, &renderer));
+    let text = masked(text);
+    let one = |d| format!("{}{}", first_line(d, file, color), body(d, &text, &renderer));
     diagnostics.iter().map(one).collect::<Vec<_>>().join("\n")
 }
 
