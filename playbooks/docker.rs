@@ -519,3 +519,10 @@ pub(crate) fn no_manager(why: String) -> Failure {
     Failure::new(format!("no manager can act: {why}"))
         .hint("a swarm needs more than half of its managers; `bp status` says which are away")
 }
+
+/// The shell that finds the container of a service's task on a host: its id in `$c`, which is empty where
+/// none runs.
+pub(crate) fn container(service: &str) -> String {
+    let label = "com.docker.swarm.service.name";
+    format!("c=$(docker ps -q --filter label={label}={service} | head -n 1)")
+}

@@ -3,6 +3,7 @@
 
 use super::{Kind, carry, parts};
 use crate::cx::Cx;
+use crate::docker::container;
 use crate::step::tail;
 use futures::future::join_all;
 use providers::{Cmd, quote};
@@ -48,8 +49,9 @@ fn command(cx: &Cx) -> Cmd {
         }
     }
     for (service, link) in services {
+        let c = container(&service);
         script.push_str(&format!(
-            "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
+            "{c}\n\
              [ -z \"$c\" ] || docker exec \"$c\" sh -c {} sh {link} || {{ echo 'a restore still runs in {service}'; r=1; }}\n",
             quote(END)
         ));

@@ -10,6 +10,7 @@
 
 use super::etcd_members;
 use crate::cx::Cx;
+use crate::docker::container;
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
@@ -53,8 +54,9 @@ fn health(lab: &str, stack: &str, members: &[String]) -> Vec<Step> {
 
 /// `etcdctl` in the member's own container; fails where the container does not run.
 pub(crate) fn etcdctl(stack: &str, member: &str, args: &str) -> String {
+    let c = container(&format!("{stack}_etcd-{member}"));
     format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_etcd-{member} | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo 'the member of {member} does not run' >&2; exit 1; }}\n\
          docker exec \"$c\" etcdctl --command-timeout=10s {args} 2>&1"
     )

@@ -4,6 +4,7 @@ use super::place::Place;
 use super::{registry, upgrades};
 use crate::compose::template;
 use crate::cx::Cx;
+use crate::docker::container;
 use crate::secrets::Secret;
 use crate::shipped::Shipped;
 use crate::step::{Check, Failure, Step};
@@ -133,8 +134,9 @@ fn of_the_authority(lab: &Lab) -> bool {
 
 /// A script that runs in the container of a service's task, on its node.
 fn inside(service: &str, command: &str) -> String {
+    let c = container(service);
     format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo 'its task does not run'; exit 1; }}\n\
          docker exec \"$c\" {command}"
     )
@@ -153,9 +155,10 @@ async fn node(cx: &Cx, service: &str) -> Result<String, Check> {
 /// Every part of it says that it is ready: PostgreSQL and Redis among them.
 fn ready(stack: &Stack) -> Step {
     let service = format!("{}_gitlab", stack.name);
+    let c = container(&service);
     // With the node's own curl in the container's network: who is not local there gets no answer.
     let script = format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo 'its task does not run'; exit 1; }}\n\
          p=$(docker inspect -f '{{{{.State.Pid}}}}' \"$c\") || exit 1\n\
          nsenter -t \"$p\" -n curl -sS --max-time 30 'http://127.0.0.1/-/readiness?all=1' 2>&1"

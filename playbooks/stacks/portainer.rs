@@ -1,6 +1,6 @@
 //! The stack portainer: its server on a manager, an agent on every node.
 
-use crate::docker::SwarmView;
+use crate::docker::{SwarmView, container};
 use crate::secrets::Secret;
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
@@ -72,8 +72,9 @@ fn answers(stack: &str, host: &str) -> Step {
 }
 
 pub(crate) fn question(service: &str, host: &str, agents: usize) -> String {
+    let c = container(service);
     format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo 'it does not run'; exit 1; }}\n\
          p=$(docker inspect -f '{{{{.State.Pid}}}}' \"$c\")\n\
          code=$(curl -sSk --max-time 10 -o /dev/null -w '%{{http_code}}' --resolve {host}:443:127.0.0.1 https://{host}/api/system/status 2>&1)\n\

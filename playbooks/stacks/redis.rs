@@ -4,6 +4,7 @@
 //! command a node asks its server and its sentinel.
 
 use crate::cx::Cx;
+use crate::docker::container;
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
@@ -43,8 +44,9 @@ fn names(members: &[String]) -> Vec<String> {
 
 /// A question to the script in the member's own container; fails where the container does not run.
 fn script(stack: &str, member: &str, args: &str) -> String {
+    let c = container(&format!("{stack}_redis-{member}"));
     format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_redis-{member} | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo 'the member of {member} does not run'; exit 1; }}\n\
          docker exec \"$c\" sh /etc/bp/redis.sh {args} 2>&1"
     )

@@ -3,7 +3,7 @@
 
 use super::place::Place;
 use crate::cx::Cx;
-use crate::docker::{SwarmView, no_manager};
+use crate::docker::{SwarmView, container, no_manager};
 use crate::limits;
 use crate::secrets::{self, Secret, Source};
 use crate::shipped::Shipped;
@@ -111,8 +111,9 @@ fn ask(lab: &Lab, host: &str) -> String {
 pub(crate) fn question(lab: &Lab, service: &str, host: &str) -> String {
     let (ask, url) = (ask(lab, host), format!("https://{host}/v2/"));
     let manifest = format!("{url}{PROOF}/manifests/pulled");
+    let c = container(service);
     format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo 'its task does not run'; exit 1; }}\n\
          code=$({ask} {url}) || exit 1\n\
          [ \"$code\" = 401 ] || {{ echo \"without the login it answers $code, not 401\"; exit 1; }}\n\

@@ -6,7 +6,7 @@
 
 use super::upgrades;
 use crate::cx::Cx;
-use crate::docker::SwarmView;
+use crate::docker::{SwarmView, container};
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Failure, Step, Trouble};
@@ -153,8 +153,9 @@ pub(crate) struct View {
 
 /// A command in the one container of a service on a host; fails where there is none.
 pub(crate) fn inside(stack: &str, service: &str, command: &str) -> String {
+    let c = container(&format!("{stack}_{service}"));
     format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_{service} | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo '{service} does not run' >&2; exit 1; }}\n\
          docker exec -i \"$c\" {command}"
     )

@@ -2,7 +2,7 @@
 //! challenges that it asked for.
 
 use crate::compose::Compose;
-use crate::docker::SwarmView;
+use crate::docker::{SwarmView, container};
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
@@ -247,8 +247,9 @@ const INSIDE: &str = "a=http://127.0.0.1:8080; cat /etc/bp/{trusted}; echo; wget
 /// Asks the instance of the node itself about these routers; `trusted` is the file whose certificates
 /// are in what it says.
 fn asked(stack: &str, trusted: &str, routers: &BTreeSet<String>) -> String {
+    let c = container(&format!("{stack}_traefik"));
     let mut ask = format!(
-        "c=$(docker ps -q --filter label=com.docker.swarm.service.name={stack}_traefik | head -n 1)\n\
+        "{c}\n\
          [ -n \"$c\" ] || {{ echo 'no instance runs here'; exit 1; }}\n\
          said=$(docker exec \"$c\" sh -c {} 2>&1)\n\
          case $said in *'\n\
