@@ -326,33 +326,60 @@ echo "$sql" | grep -oE 'ALLOW_CONNECTIONS (true|false)|RENAME TO :"name"' >>"$DI
 case $sql in *RENAME*) [ ! -e "$DIR/refuses" ] || exit 3 ;; *'SELECT count'*) echo 0 ;; esac
 "#;
 
-/// Restores over a database whose server may refuse to rename it; what was asked of it.
-fn swapped(refuses: bool, more: &str) -> String {
+/// Runs shell in a folder with these programs, the scripts of `databases`, and their secrets.
+fn scripted(files: &[(&str, &str)], shell: &str) -> (tempfile::TempDir, String) {
     let dir = tempfile::tempdir().expect("a folder");
-    let file = |name: &str, text: &str| {
+    let scripts = [
+        ("common.sh", include_str!("../stacks/stolon/common.sh")),
+        ("databases.sh", include_str!("../stacks/stolon/databases.sh")),
+        ("restore.sh", include_str!("../stacks/stolon/restore.sh")),
+    ];
+    let secrets = ["pgsql_bp", "pgsql_superuser", "pgsql_replication"].map(|name| (name, "x"));
+    for (name, text) in scripts.iter().chain(&secrets).chain(files) {
         let path = dir.path().join(name);
         std::fs::write(&path, text).expect("written");
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-    };
-    file("psql", PSQL);
-    file("pg_restore", "#!/bin/sh\n");
-    file("common.sh", include_str!("../stacks/stolon/common.sh"));
-    file("restore.sh", include_str!("../stacks/stolon/restore.sh"));
-    for secret in ["pgsql_bp", "pgsql_superuser", "pgsql_replication"] {
-        file(secret, "x");
-    }
-    if refuses {
-        file("refuses", "");
     }
     let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").expect("PATH"));
     let output = Command::new("sh")
-        .args(["-c", &format!("{more} sh ./restore.sh shop app 2>&1 </dev/null; echo $?")])
+        .args(["-c", shell])
         .current_dir(dir.path())
         .env("PATH", path)
         .envs(["DIR", "SECRETS", "STATE", "BACKUP"].map(|name| (name, dir.path())))
         .env("COMMON", "./common.sh")
         .output();
-    let said = String::from_utf8(output.expect("sh").stdout).expect("text");
+    (dir, String::from_utf8(output.expect("sh").stdout).expect("text"))
+}
+
+#[test]
+fn a_restore_keeps_its_archive_however_long_it_takes_and_what_one_left_goes() {
+    // While it runs somebody restores; the first pause is over when it lives again.
+    let psql = r#"#!/bin/sh
+case $(cat) in *'UPDATE probe SET'*) rm -f "$STATE/alive"; : >"$BACKUP/.restore.now" ;; esac
+"#;
+    let files = [
+        ("psql", psql),
+        ("pg_dump", "#!/bin/sh\nexit 1\n"),
+        ("sleep", "#!/bin/sh\nexec /bin/sleep 1\n"),
+        ("list", "shop app\n"),
+        (".restore.before", ""),
+    ];
+    let run = "export LIST=list KEEPERS= BACKUP_EVERY=0 BACKUP_KEEP=1
+        sh ./databases.sh >log 2>&1 & p=$!
+        end=$(($(date +%s) + 60))
+        until [ -e .restore.now ] && [ -e alive ] && [ -e undumped/shop ]; do
+            [ $(date +%s) -lt $end ] || break
+        done
+        kill $p; ls -d .restore.*";
+    assert_eq!(scripted(&files, run).1, ".restore.now\n");
+}
+
+/// Restores over a database whose server may refuse to rename it; what was asked of it.
+fn swapped(refuses: bool, more: &str) -> String {
+    let mut files = vec![("psql", PSQL), ("pg_restore", "#!/bin/sh\n")];
+    files.extend(refuses.then_some(("refuses", "")));
+    let restore = format!("{more} sh ./restore.sh shop app 2>&1 </dev/null; echo $?");
+    let (dir, said) = scripted(&files, &restore);
     let left = std::fs::read_dir(dir.path()).expect("a folder");
     let left = left.filter(|e| {
         let name = e.as_ref().expect("an entry").file_name();

@@ -15,10 +15,7 @@ say() {
 
 # A pause that a signal ends.
 pause() {
-    # What an interrupted restore left, which ended with the container that it ran in.
-rm -f "$backup"/.restore.*
-mkdir -p "$undumped"
-touch "$state/alive"
+    touch "$state/alive"
     sleep "$1" &
     wait $!
 }
@@ -153,6 +150,9 @@ dumps() {
     done
 }
 
+# What an interrupted restore left, which ended with the container that it ran in.
+rm -f "$backup"/.restore.*
+mkdir -p "$undumped"
 touch "$state/alive"
 say 'waiting for the database'
 until why=$(converge 2>&1); do
