@@ -11,8 +11,8 @@ services=
 ended() {
     [ -n "$services" ] || return 0
     # What runs in the ground ends with it, then what waits for that.
-    kill "$services" 2>/dev/null || :
-    BP_GROUND=bp-services $sudo tests/lab/ground.sh down || :
+    $sudo kill "$services" 2>/dev/null || :
+    $sudo env BP_GROUND=bp-services tests/lab/ground.sh down || :
     wait "$services" || :
 }
 trap ended EXIT
