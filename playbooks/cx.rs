@@ -76,6 +76,8 @@ pub(crate) struct Deployed {
     pub spec: String,
     /// The definition before; `None`: it was not there.
     pub before: Option<String>,
+    /// Whether it took its turn; else it was sent with others.
+    pub alone: bool,
 }
 
 /// Lasts for one round of checks: what was asked once is not asked again.

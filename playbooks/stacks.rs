@@ -8,6 +8,7 @@ mod deploy;
 pub(crate) mod etcd;
 mod etcd_members;
 pub(crate) mod gitlab;
+mod leavers;
 pub(crate) mod pause;
 mod place;
 pub(crate) mod portainer;
@@ -95,8 +96,7 @@ fn one(
         let (compose, gates, taken_back) = (compose.clone(), gates.clone(), taken_back.clone());
         step.undo(move |cx| {
             let (compose, gates, taken_back) = (compose.clone(), gates.clone(), taken_back.clone());
-            let undo =
-                async move { take_back::undo(&cx, &compose, on_failure, turns, &gates).await };
+            let undo = async move { take_back::undo(&cx, &compose, on_failure, &gates).await };
             async move { taken_back.get_or_init(|| undo).await.clone() }
         })
     };

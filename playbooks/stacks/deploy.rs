@@ -90,14 +90,14 @@ async fn deploy(
     // away) would wait for a health that only the change can bring.
     let all_at_once = turns.is_none_or(|shared| is_in_change(&view, &compose, cx.lab(), shared));
     if all_at_once || changed.is_empty() || !is_healthy(cx, gates).await {
-        return send_part(cx, &compose, &differ).await;
+        return send_part(cx, &compose, &differ, false).await;
     }
     if !new.is_empty() {
-        send_part(cx, &compose, &new).await?;
+        send_part(cx, &compose, &new, false).await?;
     }
     for service in changed {
         let part = [service];
-        send_part(cx, &compose, &part).await?;
+        send_part(cx, &compose, &part, true).await?;
         let [service] = part;
         well_again(cx, &compose, &service, within, gates).await?;
     }
@@ -105,7 +105,7 @@ async fn deploy(
 }
 
 /// These secrets as they were before, by their ids, as far as the swarm still has them.
-pub(super) fn former<'v>(view: &'v SwarmView, lab: &Lab, names: &[&str]) -> Vec<&'v str> {
+fn former<'v>(view: &'v SwarmView, lab: &Lab, names: &[&str]) -> Vec<&'v str> {
     let is_former = |held: &&Sealed| {
         let name = held.label(secrets::SECRET_LABEL);
         let current = secrets::current(view, &lab.name, name);
@@ -136,10 +136,15 @@ async fn is_healthy(cx: &Cx, gates: &[Step]) -> bool {
 }
 
 /// Sends these services; again those that did not arrive, where managers were too slow.
-async fn send_part(cx: &Cx, compose: &Compose, services: &[String]) -> Result<(), Trouble> {
+async fn send_part(
+    cx: &Cx,
+    compose: &Compose,
+    services: &[String],
+    alone: bool,
+) -> Result<(), Trouble> {
     let mut left = services.to_vec();
     for attempt in 1.. {
-        let failure = match send_once(cx, compose, &left).await {
+        let failure = match send_once(cx, compose, &left, alone).await {
             Err(Trouble::Failure(failure)) => failure,
             other => return other,
         };
@@ -159,7 +164,12 @@ async fn send_part(cx: &Cx, compose: &Compose, services: &[String]) -> Result<()
 }
 
 /// Sends these services, and notes what they were before.
-async fn send_once(cx: &Cx, compose: &Compose, services: &[String]) -> Result<(), Trouble> {
+async fn send_once(
+    cx: &Cx,
+    compose: &Compose,
+    services: &[String],
+    alone: bool,
+) -> Result<(), Trouble> {
     let view = cx.fresh().swarm().await.map_err(no_manager)?;
     let part = compose.part(services).map_err(Failure::new)?;
     for wanted in &part.services {
@@ -177,6 +187,7 @@ async fn send_once(cx: &Cx, compose: &Compose, services: &[String]) -> Result<()
                 service: wanted.name.clone(),
                 spec: wanted.spec.clone(),
                 before: before.map(|s| s.spec.labels.get(SPEC_LABEL).cloned().unwrap_or_default()),
+                alone,
             },
         );
     }

@@ -3,6 +3,7 @@
 //! What the containers run is `redis/redis.sh`, which also answers whether a member is in order: one
 //! command a node asks its server and its sentinel.
 
+use super::leavers;
 use crate::cx::Cx;
 use crate::docker::container;
 use crate::secrets::{Secret, Source};
@@ -29,6 +30,7 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
         files: vec![("redis.sh", include_str!("redis/redis.sh").to_owned()), ("redis.conf", conf)],
         secrets,
         playbook: Some(("redis.yml", members.to_vec(), json!({}))),
+        before: vec![leavers::step(&stack.name, &["sentinel", "redis"], "primary", members)],
         health,
         takes_turns: true,
         shared: &["redis_password"],

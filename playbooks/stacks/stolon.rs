@@ -4,7 +4,7 @@
 //! The cluster is asked through `stolonctl` in a sentinel's container, the databases by a script in
 //! the container of `databases`: one command each.
 
-use super::upgrades;
+use super::{leavers, upgrades};
 use crate::cx::Cx;
 use crate::docker::{SwarmView, container};
 use crate::secrets::{Secret, Source};
@@ -50,7 +50,10 @@ pub(crate) fn shipped(lab: &Lab, stack: &Stack, stolon: &Stolon) -> Shipped {
             stolon.members.clone(),
             json!({ "backup": folder, "mount": lab.shared().unwrap_or("/") }),
         )),
-        before: vec![upgrades::postgresql(stack, &stolon.members)],
+        before: vec![
+            leavers::step(&stack.name, &["sentinel", "proxy", "keeper"], "master", &stolon.members),
+            upgrades::postgresql(stack, &stolon.members),
+        ],
         health: vec![cluster(stack, stolon), members_well(stack, stolon), databases(stack)],
         takes_turns: true,
         ..Shipped::new("stolon.compose.yml", include_str!("stolon.compose.yml"))

@@ -2,7 +2,7 @@
 //! which keeps one of every service.
 
 use super::GONE;
-use super::deploy::{self, Turns};
+use super::deploy;
 use crate::compose::{Compose, SPEC_LABEL};
 use crate::converge;
 use crate::cx::{Cx, Deployed};
@@ -18,7 +18,6 @@ pub(super) async fn undo(
     cx: &Cx,
     compose: &Compose,
     on_failure: OnFailure,
-    turns: Turns,
     gates: &[Step],
 ) -> Option<String> {
     let deployed = cx.deployed(&compose.name);
@@ -28,7 +27,7 @@ pub(super) async fn undo(
     if on_failure == OnFailure::Keep {
         return Some("it stays as it is (`on_failure: keep`)".to_owned());
     }
-    Some(match back(cx, compose, &deployed, turns, gates).await {
+    Some(match back(cx, compose, &deployed, gates).await {
         Ok(()) => "the version before is back, and runs".to_owned(),
         Err(failure) => format!("the version before is not back: {}", failure.message),
     })
@@ -38,17 +37,14 @@ async fn back(
     cx: &Cx,
     compose: &Compose,
     deployed: &[Deployed],
-    turns: Turns,
     gates: &[Step],
 ) -> Result<(), Failure> {
-    let view = cx.fresh().swarm().await.map_err(Failure::new)?;
-    // The last that was changed is the one that is not well: from there on members of a quorum take
-    // turns. Those that changed all at once go back so.
-    let turns = turns.is_some_and(|shared| deploy::former(&view, cx.lab(), shared).is_empty());
     let was = self::before(compose, deployed);
     let mut again: Option<&str> = None;
-    for Deployed { service, spec, before } in deployed.iter().rev() {
-        if let Some(member) = again.take_if(|_| turns) {
+    // The last that was changed is the one that is not well: from there on those that took turns take
+    // them again. Those that changed all at once go back so.
+    for Deployed { service, spec, before, alone } in deployed.iter().rev() {
+        if let Some(member) = again.take() {
             deploy::well_again(cx, &was, member, GONE, gates).await.map_err(Failure::from)?;
         }
         let name = format!("{}_{service}", compose.name);
@@ -64,7 +60,7 @@ async fn back(
             Some(_) => format!("docker service rollback --detach {} >/dev/null", quote(&name)),
             None => format!("docker service rm {} >/dev/null", quote(&name)),
         };
-        again = before.is_some().then_some(service);
+        again = before.as_ref().filter(|_| *alone).map(|_| service.as_str());
         cx.ok(&view.manager, Cmd::new(script)).await.map_err(Failure::from)?;
     }
     let until = Instant::now() + GONE;

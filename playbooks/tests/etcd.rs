@@ -217,6 +217,22 @@ async fn a_stack_that_is_not_healthy_does_not_wait_for_turns() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn those_that_were_sent_at_once_go_back_at_once() {
+    let bench = whole::bench();
+    bench.done().await;
+    bench.site.changes();
+    let bench = changed(bench);
+    // A member is away before the change, and stays so.
+    bench.site.fault("node3", "c=$(docker ps", 9999, Fault::Says(1, "it does not run", ""));
+    let ran = bench.up().await;
+    let changes = bench.site.changes();
+    let count = |what: &str| changes.lines().filter(|l| l.contains(what)).count();
+    assert_eq!((count("docker stack deploy"), count("docker service rollback")), (1, 3));
+    let said = ran.failures();
+    assert!(said.ends_with("the version before is back, and runs"), "{said}");
+}
+
 /// What stands before the deploy of a lab whose etcd knows these members, by their hosts; one that
 /// ends with `!` never ran.
 async fn before(desk: &Desk, known: &str) -> String {

@@ -227,6 +227,39 @@ async fn another_sentinel_is_asked_where_the_first_is_away() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn members_that_are_to_leave_are_told_of_before() {
+    let fewer =
+        DESK.replace("stolon: { ", "stolon: { members: 1, ") + "  - redis: { members: 1 }\n";
+    let desk = Desk::new(&fewer);
+    let mut said = String::new();
+    for service in ["redis_redis", "redis_sentinel", "stolon_keeper", "stolon_proxy"] {
+        desk.runs("node1", &format!("{service}-node1"));
+    }
+    for more in [&[][..], &["stolon_proxy-node2", "redis_sentinel-node3", "redis_redis-node2"]] {
+        for service in more {
+            desk.runs(service.rsplit('-').next().expect("a host"), service);
+        }
+        for step in desk.bench.steps() {
+            if step.name == "stolon membership" || step.name == "redis membership" {
+                let (cx, _events) = desk.cx();
+                said += &match survey::check(&cx, &step).await {
+                    Check::Failed(f) => format!("{}\n  {}\n", f.message, f.hint.expect("a hint")),
+                    other => format!("{}: {other:?}\n", step.name),
+                };
+            }
+        }
+    }
+    insta::assert_snapshot!(said, @"
+    stolon membership: True
+    redis membership: True
+    stolon has members on node2, and is to have them on node1
+      keep those, which `members` and the roles of the hosts decide; or take them away one after another, none of them being the master, then `bp up`: `docker service rm stolon_sentinel-node2 stolon_proxy-node2 stolon_keeper-node2`
+    redis has members on node2, node3, and is to have them on node1
+      keep those, which `members` and the roles of the hosts decide; or take them away one after another, none of them being the primary, then `bp up`: `docker service rm redis_sentinel-node2 redis_redis-node2`
+    ");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_master_is_counted_down() {
     let desk = desk();
     up(&desk).await;
