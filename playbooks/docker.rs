@@ -195,6 +195,9 @@ pub struct OverlayNetwork {
     /// Whether containers that are no services may join.
     #[serde(default)]
     pub attachable: bool,
+    /// Whether it has no way out.
+    #[serde(default)]
+    pub internal: bool,
     /// Whether it is the routing mesh's own.
     #[serde(default)]
     pub ingress: bool,

@@ -9,6 +9,7 @@ pub(crate) mod etcd;
 mod etcd_members;
 pub(crate) mod gitlab;
 mod leavers;
+mod own_networks;
 pub(crate) mod pause;
 mod place;
 pub(crate) mod portainer;

@@ -1,7 +1,7 @@
 //! A stack's deploy: what differs is sent, members of a quorum one after another.
 
 use super::registry::{self, Login};
-use super::{GONE, gone, last_words};
+use super::{GONE, gone, last_words, own_networks};
 use crate::compose::{Compose, SPEC_LABEL, Wanted};
 use crate::cx::{Cx, Deployed};
 use crate::docker::{self, Sealed, Service, SwarmView, no_manager};
@@ -51,6 +51,9 @@ pub(super) fn step(
                 // What it needs is made by a step before it.
                 Err(why) => Check::Not(why),
                 Ok(compose) => {
+                    if let Some(failure) = own_networks::changed(&view.networks, &compose) {
+                        return Check::Failed(failure);
+                    }
                     let why: Vec<String> =
                         differs(&view, &compose).into_iter().map(|(_, why)| why).collect();
                     if !why.is_empty() {

@@ -467,3 +467,34 @@ async fn a_container_in_an_attachable_network_hides_nothing() {
     tasks(&bench.site, "shop_db", |t| t["Status"]["State"] = json!("failed"));
     insta::assert_snapshot!(bench.plan().await, @"? stacks / shop runs: 0 of 1 tasks of shop_db run");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_network_of_the_stack_that_docker_would_leave_as_it_is_is_no_change_that_was_made() {
+    let bench = bench().await;
+    let with = |options: &str| {
+        WEB.to_owned() + &format!("networks: {{ inner: {{ driver: overlay{options} }} }}\n")
+    };
+    write(&bench, &with(""));
+    bench.done().await;
+    let made = json!({ "Name": "shop_inner", "Driver": "overlay", "Scope": "swarm",
+        "Labels": { "com.docker.stack.namespace": "shop" } });
+    bench.site.lock().swarm().networks.push(made);
+    assert_eq!(bench.plan().await, "");
+    let mut said = String::new();
+    for options in [", internal: true", ", driver_opts: { encrypted: '' }", ", attachable: true"] {
+        write(&bench, &with(options));
+        let failures = bench.up().await.failures();
+        let lines = failures.lines().filter(|l| l.contains("network"));
+        said.extend(lines.map(|line| format!("{line}\n")));
+    }
+    let changes = bench.site.changes();
+    assert_eq!(changes.lines().filter(|l| l.contains("docker stack deploy")).count(), 1);
+    insta::assert_snapshot!(said, @"
+    stacks / shop deployed / : the network shop_inner: internal is false, the compose file says true
+    hint: docker changes no network that is there: `docker stack rm shop`, then `bp up`
+    stacks / shop deployed / : the network shop_inner: encrypted is false, the compose file says true
+    hint: docker changes no network that is there: `docker stack rm shop`, then `bp up`
+    stacks / shop deployed / : the network shop_inner: attachable is false, the compose file says true
+    hint: docker changes no network that is there: `docker stack rm shop`, then `bp up`
+    ");
+}
