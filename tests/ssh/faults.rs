@@ -54,9 +54,9 @@ async fn a_frozen_peer_is_noticed() {
 #[tokio::test]
 async fn a_quiet_connection_stays_up() {
     let sshd = Sshd::start();
-    let target = Target { keepalive: Duration::from_millis(400), ..sshd.target() };
+    let target = Target { keepalive: Duration::from_secs(1), ..sshd.target() };
     let session = connect(&target).await.unwrap();
-    let output = session.run(&Cmd::new("sleep 2.5; echo still here")).await.unwrap();
+    let output = session.run(&Cmd::new("sleep 4.5; echo still here")).await.unwrap();
     assert_eq!(output.out(), "still here");
     assert!(session.alive());
 }
