@@ -3,7 +3,7 @@
 use crate::check::Plan;
 use crate::check_records::zone;
 use crate::context::{Context, lies_in};
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Problem, SECRET_ITSELF};
 use crate::lab::HostProvider;
 use crate::services::{GITLAB_MEMORY, StackKind};
 use crate::shipped::{self, AUTHORITY};
@@ -191,20 +191,20 @@ pub(crate) fn mail(plan: &Plan<'_>, context: &mut Context<'_>) {
         if !shipped::is_secret(&name.value) || given.contains(&name.value.as_str()) {
             continue;
         }
-        let shown = short(&name.value);
-        let message = format!("the mail server's password `{shown}` is not among the `secrets`");
-        let mut problem = Problem::error(name.at, message);
-        match nearest(&name.value, &given) {
-            Some(meant) => problem.label = Some(format!("did you mean `{meant}`?")),
-            None => {
-                let variable = shown.to_ascii_uppercase().replace(['-', '.'], "_");
-                let help = format!(
-                    "the server does not know one that bp makes: `secrets: {{ {shown}: {{ env: {variable} }} }}`"
-                );
-                problem.help = Some(help);
+        context.problems.push(match nearest(&name.value, &given) {
+            Some(meant) => {
+                let shown = short(&name.value);
+                let message =
+                    format!("the mail server's password `{shown}` is not among the `secrets`");
+                Problem::error(name.at, message).label(format!("did you mean `{meant}`?"))
             }
-        }
-        context.problems.push(problem);
+            // It may be the password.
+            None => Problem::error(
+                name.at,
+                format!("{SECRET_ITSELF}: this is the name of none of the `secrets`"),
+            )
+            .help("`smtp: { password: smtp_password }`, and `secrets: { smtp_password: { env: SMTP_PASSWORD } }`"),
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! Reads plain serde types from the tree; every error carries its place.
 
-use crate::diagnostic::Problem;
+use crate::diagnostic::{Problem, SECRET_ITSELF};
 use crate::field::{FIELD, SPANNED};
 use crate::tree::{Entry, Kind, Node, Span};
 use crate::wording::{Error, list, nearest, one_of, short};
@@ -157,7 +157,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         }
         if name == "Secret" && !matches!(self.source, Source::Kind(Kind::Map(_))) {
             // What stands here may be the secret itself: it must not be shown.
-            let mut error = Error::new("a secret itself has no place in a blueprint".to_owned());
+            let mut error = Error::new(SECRET_ITSELF.to_owned());
             error.help = Some(
                 "say where it is: `{ env: NAME }`, `{ file: PATH }` or `{ command: ... }`"
                     .to_owned(),

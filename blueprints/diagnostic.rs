@@ -148,6 +148,22 @@ fn masked(text: &str) -> String {
     masked
 }
 
+/// What is said where a secret may stand in the blueprint, which is shown with stars then.
+pub(crate) const SECRET_ITSELF: &str = "a secret itself has no place in a blueprint";
+
+/// The same where a map may hold one, after what it names.
+const SECRET_IN_A_MAP: &str = "expected `env`, `file` or `command`, found";
+
+/// The line of a problem, with stars for what may be a secret in it.
+fn starred(source: &str, diagnostic: &Diagnostic, span: &std::ops::Range<usize>) -> String {
+    let from = match diagnostic.message.as_str() {
+        text if text.starts_with(SECRET_ITSELF) => span.start,
+        text if text.starts_with(SECRET_IN_A_MAP) => span.end,
+        _ => source.len(),
+    };
+    format!("{}{}", &source[..from], "*".repeat(source.len() - from))
+}
+
 /// The diagnostics as text: each with its place in one line, the line of the source and a caret.
 pub fn render(diagnostics: &[Diagnostic], text: &str, file: &str, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
@@ -187,9 +203,12 @@ fn body(diagnostic: &Diagnostic, text: &str, renderer: &Renderer) -> String {
     };
     let from = (at - start).min(source.len());
     let span = from..floor(source, diagnostic.span.end.saturating_sub(start)).max(from);
+    let source = starred(source, diagnostic, &span);
     let annotation = AnnotationKind::Primary.span(span).label(diagnostic.label.as_deref());
-    let snippet =
-        Snippet::source(source).line_start(diagnostic.line).fold(false).annotation(annotation);
+    let snippet = Snippet::source(source.as_str())
+        .line_start(diagnostic.line)
+        .fold(false)
+        .annotation(annotation);
     let mut group = level.primary_title(diagnostic.message.as_str()).element(snippet);
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));

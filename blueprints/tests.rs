@@ -561,12 +561,12 @@ fn services_that_do_not_fit_are_warned_of() {
       |
       = help: `dns: { records: { gitlab: { cname: traefik } } }`
 
-    lab.yml:5:175: error: the mail server's password `mail` is not among the `secrets`
+    lab.yml:5:175: error: a secret itself has no place in a blueprint: this is the name of none of the `secrets`
       |
-    5 | ...gitlab: { smtp: { address: mail.lab.test, user: git, password: mail } } }]
+    5 | ...gitlab: { smtp: { address: mail.lab.test, user: git, password: ***********
       |                                                                   ^^^^
       |
-      = help: the server does not know one that bp makes: `secrets: { mail: { env: MAIL } }`
+      = help: `smtp: { password: smtp_password }`, and `secrets: { smtp_password: { env: SMTP_PASSWORD } }`
     --- GitLab 18 on a large node
     lab.yml:6:130: warning: nobody answers for `traefik.lab.internal`, the name of `traefik`
       |
