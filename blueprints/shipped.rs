@@ -291,11 +291,8 @@ pub(crate) fn version(
     if own.is_none() && found.image.is_empty() {
         let at = file.version.given().map_or(name.at, |v| v.at);
         let message = format!("nobody publishes an image of {} {}", name.value, found.version);
-        context.error_help(
-            at,
-            message,
-            "name one of your own: `image: registry.example/stolon:17`",
-        );
+        let own = format!("image: registry.example/{}:pg{}", name.value, found.version);
+        context.error_help(at, message, format!("name one of your own: `{own}`"));
     }
     if let Some(image) = file.image.given() {
         let is = tagged(&name.value, &image.value);
