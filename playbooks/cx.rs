@@ -255,7 +255,8 @@ impl Cx {
         }
     }
 
-    /// What a check is that could not be asked: unknown while the machine is not there.
+    /// What a check is that could not be asked: unknown while the machine is not there, or too busy to
+    /// answer in time. What is unknown is asked again, and never made anew for that.
     pub async fn unanswered(&self, host: &str, error: SessionError) -> Check {
         // A machine that bp made is given its host key while it boots; another host has the one
         // that it has.
@@ -265,7 +266,11 @@ impl Cx {
                 Check::Failed(Trouble::from(error).into())
             }
             Ok(Some(machine))
-                if machine.running && !matches!(error, SessionError::Unreachable(_)) =>
+                if machine.running
+                    && !matches!(
+                        error,
+                        SessionError::Unreachable(_) | SessionError::Timeout(_)
+                    ) =>
             {
                 Trouble::from(error).into()
             }

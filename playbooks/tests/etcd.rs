@@ -218,6 +218,15 @@ async fn a_stack_that_is_not_healthy_does_not_wait_for_turns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_member_that_is_late_is_asked_again_and_nothing_is_written_for_it() {
+    let bench = whole::bench();
+    bench.done().await;
+    bench.site.fault("node2", "c=$(docker ps", 1, Fault::Hangs);
+    let ran = bench.up().await;
+    assert_eq!((ran.applied(), ran.failures()), (Vec::new(), String::new()));
+}
+
+#[tokio::test(start_paused = true)]
 async fn those_that_were_sent_at_once_go_back_at_once() {
     let bench = whole::bench();
     bench.done().await;

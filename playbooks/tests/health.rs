@@ -125,7 +125,7 @@ async fn a_command_is_run_on_a_manager() {
     bench.site.fault("node1", "docker service ls -q | grep", 1, Fault::Says(1, "one\ntwo\n", ""));
     assert_eq!(asked(&bench, &step).await, "not: two");
     bench.site.fault("node1", "docker service ls -q | grep", 1, Fault::Hangs);
-    insta::assert_snapshot!(asked(&bench, &step).await, @"not: no answer within 60s");
+    insta::assert_snapshot!(asked(&bench, &step).await, @r#"Unknown("node1: no answer within 60s")"#);
 }
 
 #[tokio::test(start_paused = true)]
