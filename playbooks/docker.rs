@@ -212,6 +212,13 @@ pub struct OverlayNetwork {
     pub ipam: Ipam,
 }
 
+impl OverlayNetwork {
+    /// Whether engines encrypt what goes over it: they look whether the option is there.
+    pub fn is_encrypted(&self) -> bool {
+        self.options.as_ref().is_some_and(|o| o.contains_key("encrypted"))
+    }
+}
+
 /// A network's addresses.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

@@ -150,10 +150,9 @@ fn create(lab: &str, wanted: &Network) -> String {
 
 fn differs(has: &OverlayNetwork, wanted: &Network) -> Vec<String> {
     let mut differs = Vec::new();
-    let encrypted = has.options.as_ref().is_some_and(|o| o.contains_key("encrypted"));
     for (what, has, wants) in [
         ("attachable", has.attachable, wanted.attachable),
-        ("encrypted", encrypted, wanted.encrypted),
+        ("encrypted", has.is_encrypted(), wanted.encrypted),
     ] {
         if has != wants {
             differs.push(format!("{what} is {has}, the blueprint says {wants}"));

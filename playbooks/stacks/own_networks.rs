@@ -9,15 +9,14 @@ use serde_json::{Value, json};
 pub(super) fn changed(networks: &[OverlayNetwork], compose: &Compose) -> Option<Failure> {
     let document: Value = serde_json::from_str(&compose.text).unwrap_or_default();
     let declared = document["networks"].as_object().into_iter().flatten();
-    let own = declared.filter(|(_, n)| n.get("external").is_none_or(|e| *e == json!(false)));
-    own.filter_map(|(key, wanted)| {
+    let mut own = declared.filter(|(_, n)| n.get("external").is_none_or(|e| *e == json!(false)));
+    own.find_map(|(key, wanted)| {
         let name = compose.network(key);
         let has = networks.iter().find(|n| n.name == name)?;
-        let encrypted = has.options.as_ref().is_some_and(|o| o.contains_key("encrypted"));
         let (what, has, wants) = [
             ("attachable", has.attachable, wanted["attachable"] == json!(true)),
             ("internal", has.internal, wanted["internal"] == json!(true)),
-            ("encrypted", encrypted, wanted["driver_opts"].get("encrypted").is_some()),
+            ("encrypted", has.is_encrypted(), wanted["driver_opts"].get("encrypted").is_some()),
         ]
         .into_iter()
         .find(|(_, has, wants)| has != wants)?;
@@ -26,5 +25,4 @@ pub(super) fn changed(networks: &[OverlayNetwork], compose: &Compose) -> Option<
         let rm = format!("{hint}: `docker stack rm {}`, then `bp up`", compose.name);
         Some(Failure::new(why).hint(rm))
     })
-    .next()
 }
