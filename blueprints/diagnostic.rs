@@ -154,20 +154,26 @@ pub(crate) const SECRET_ITSELF: &str = "a secret itself has no place in a bluepr
 /// The same where a map may hold one, after what it names.
 const SECRET_IN_A_MAP: &str = "expected `env`, `file` or `command`, found";
 
-/// The line of a problem, with stars for what may be a secret in it.
-fn starred(source: &str, diagnostic: &Diagnostic, span: &std::ops::Range<usize>) -> String {
-    let from = match diagnostic.message.as_str() {
-        text if text.starts_with(SECRET_ITSELF) => span.start,
-        text if text.starts_with(SECRET_IN_A_MAP) => span.end,
-        _ => source.len(),
-    };
-    format!("{}{}", &source[..from], "*".repeat(source.len() - from))
+/// A text with stars from where a problem says that a secret may stand, to the end of its line: other
+/// problems of the same line show it, too.
+fn starred(mut text: String, diagnostics: &[Diagnostic]) -> String {
+    for Diagnostic { message, span, .. } in diagnostics {
+        let from = match message.as_str() {
+            said if said.starts_with(SECRET_ITSELF) => span.start,
+            said if said.starts_with(SECRET_IN_A_MAP) => span.end,
+            _ => continue,
+        };
+        let from = floor(&text, from);
+        let end = text[from..].find('\n').map_or(text.len(), |at| from + at);
+        text.replace_range(from..end, &"*".repeat(end - from));
+    }
+    text
 }
 
 /// The diagnostics as text: each with its place in one line, the line of the source and a caret.
 pub fn render(diagnostics: &[Diagnostic], text: &str, file: &str, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() };
-    let text = masked(text);
+    let text = starred(masked(text), diagnostics);
     let one = |d| format!("{}{}", first_line(d, file, color), body(d, &text, &renderer));
     diagnostics.iter().map(one).collect::<Vec<_>>().join("\n")
 }
@@ -203,12 +209,9 @@ fn body(diagnostic: &Diagnostic, text: &str, renderer: &Renderer) -> String {
     };
     let from = (at - start).min(source.len());
     let span = from..floor(source, diagnostic.span.end.saturating_sub(start)).max(from);
-    let source = starred(source, diagnostic, &span);
     let annotation = AnnotationKind::Primary.span(span).label(diagnostic.label.as_deref());
-    let snippet = Snippet::source(source.as_str())
-        .line_start(diagnostic.line)
-        .fold(false)
-        .annotation(annotation);
+    let snippet =
+        Snippet::source(source).line_start(diagnostic.line).fold(false).annotation(annotation);
     let mut group = level.primary_title(diagnostic.message.as_str()).element(snippet);
     if let Some(help) = &diagnostic.help {
         group = group.element(Level::HELP.message(help.as_str()));
