@@ -5,6 +5,7 @@ use crate::compose::{Compose, all};
 use crate::schema;
 use crate::secrets::Source;
 use crate::shipped::of;
+use crate::step::CheckBy;
 use blueprints::{Stack, StackKind};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -100,6 +101,21 @@ fn what_is_made_for_a_stack_can_be_read_from_its_tasks() {
             }
         }
     });
+}
+
+/// Two hosts that make one folder of a volume at one time get an input/output error of GlusterFS.
+#[test]
+fn what_lies_on_the_volume_is_made_by_one_host_at_a_time() {
+    let mut made = BTreeSet::new();
+    for step in bench_with(3, "{ acme: { email: ops@example.com } }").steps() {
+        let CheckBy::Shell(check) = &step.check else { continue };
+        if check.contains("/srv/docker") {
+            assert!(step.alone.is_some(), "{} on {}", step.name, step.on.host());
+            made.insert(step.name);
+        }
+    }
+    let made = made.into_iter().collect::<Vec<_>>().join(", ");
+    assert_eq!(made, "gitlab data, portainer data, registry data, stolon backups, traefik data");
 }
 
 #[test]
