@@ -20,6 +20,7 @@ mod docker;
 mod engine;
 pub mod event;
 mod firewall;
+mod first;
 mod gluster;
 mod gluster_bricks;
 mod gluster_change;

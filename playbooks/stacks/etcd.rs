@@ -11,10 +11,12 @@
 use super::etcd_members;
 use crate::cx::Cx;
 use crate::docker::container;
+use crate::first;
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
 use blueprints::{Lab, Stack};
+use futures::FutureExt;
 use futures::future::join_all;
 use providers::{Cmd, Output};
 use serde_json::json;
@@ -71,16 +73,12 @@ fn whole(stack: &str, members: &[String]) -> Step {
     .check(move |cx| {
         let (stack, members) = (stack_name.clone(), members.clone());
         async move {
-            let mut why = Check::Unknown("it is not deployed yet".to_owned());
-            for member in &members {
-                let ask = etcdctl(&stack, member, "endpoint status --cluster -w json");
-                match cx.run(member, &Cmd::new(ask)).await {
-                    Ok(output) if output.ok() => return judge(&output.out(), members.len()),
-                    Ok(output) => why = Check::Not(format!("{member}: {}", why_not(&output))),
-                    Err(error) => why = cx.unanswered(member, error).await,
-                }
-            }
-            why
+            let answer = first::answer(&members, |member| {
+                let (cx, stack) = (cx.clone(), stack.clone());
+                async move { told(&cx, &stack, &member, "endpoint status --cluster -w json").await }
+                    .boxed()
+            });
+            answer.await.map_or_else(|check| check, |printed| judge(&printed, members.len()))
         }
     })
 }
@@ -130,7 +128,8 @@ fn key(lab: &str, stack: &str, members: &[String]) -> Step {
     .check(move |cx| {
         let (lab, stack, members) = wanted.clone();
         async move {
-            let read = join_all(members.iter().map(|member| read(&cx, &stack, member))).await;
+            let get = format!("get {KEY} --print-value-only");
+            let read = join_all(members.iter().map(|member| told(&cx, &stack, member, &get))).await;
             for (member, read) in members.iter().zip(read) {
                 match read {
                     Ok(value) if value == lab => {}
@@ -153,9 +152,9 @@ fn key(lab: &str, stack: &str, members: &[String]) -> Step {
     })
 }
 
-async fn read(cx: &Cx, stack: &str, member: &str) -> Result<String, Check> {
-    let get = etcdctl(stack, member, &format!("get {KEY} --print-value-only"));
-    match cx.run(member, &Cmd::new(get)).await {
+/// What `etcdctl` prints through a member.
+async fn told(cx: &Cx, stack: &str, member: &str, args: &str) -> Result<String, Check> {
+    match cx.run(member, &Cmd::new(etcdctl(stack, member, args))).await {
         Ok(output) if output.ok() => Ok(output.out()),
         Ok(output) => Err(Check::Not(format!("{member}: {}", why_not(&output)))),
         Err(error) => Err(cx.unanswered(member, error).await),

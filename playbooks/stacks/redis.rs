@@ -4,12 +4,14 @@
 //! command a node asks its server and its sentinel.
 
 use super::leavers;
-use crate::cx::Cx;
+use crate::cx::verdict;
 use crate::docker::container;
+use crate::first;
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
-use crate::step::{Check, Step};
+use crate::step::Step;
 use blueprints::{Lab, Stack};
+use futures::FutureExt;
 use providers::{Cmd, quote};
 use serde_json::json;
 use std::time::Duration;
@@ -74,7 +76,19 @@ fn key(lab: &Lab, stack: &str, members: &[String]) -> Step {
         .check(move |cx| {
             let args = format!("read {KEY} {}", quote(&lab));
             let (stack, members) = (name.clone(), members.clone());
-            async move { of_any(&cx, &stack, &members, &args).await }
+            async move {
+                let answer = first::answer(&members, |member| {
+                    let (cx, ask) = (cx.clone(), Cmd::new(script(&stack, &member, &args)));
+                    async move {
+                        match cx.run(&member, &ask).await {
+                            Ok(output) => Ok(verdict(output.code, &output.out())),
+                            Err(error) => Err(cx.unanswered(&member, error).await),
+                        }
+                    }
+                    .boxed()
+                });
+                answer.await.unwrap_or_else(|check| check)
+            }
         })
         .apply(move |cx| {
             let args = format!("write {KEY} {}", quote(&of));
@@ -84,17 +98,4 @@ fn key(lab: &Lab, stack: &str, members: &[String]) -> Step {
                 cx.ok(first, Cmd::new(script(&stack, first, &args))).await.map(drop)
             }
         })
-}
-
-/// The first answer of a member whose machine answers.
-async fn of_any(cx: &Cx, stack: &str, members: &[String], args: &str) -> Check {
-    let mut why = Check::Unknown("it has no members".to_owned());
-    for member in members {
-        let ask = Cmd::new(script(stack, member, args));
-        match cx.run(member, &ask).await {
-            Ok(output) => return crate::cx::verdict(output.code, &output.out()),
-            Err(error) => why = cx.unanswered(member, error).await,
-        }
-    }
-    why
 }

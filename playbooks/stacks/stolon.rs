@@ -7,10 +7,12 @@
 use super::{leavers, upgrades};
 use crate::cx::Cx;
 use crate::docker::{SwarmView, container};
+use crate::first;
 use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{Lab, Stack, StackKind, Stolon};
+use futures::FutureExt;
 use providers::{Cmd, Stdin};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -168,27 +170,27 @@ pub(crate) fn inside(stack: &str, service: &str, command: &str) -> String {
 const NEXT: &str = "@next";
 
 impl View {
-    /// Asks the first sentinel that answers.
+    /// What the first sentinel says that answers.
     pub(crate) async fn ask(cx: &Cx, stack: &str, members: &[String]) -> Result<Self, Check> {
-        let mut why = Check::Unknown("it is not deployed yet".to_owned());
         let ask = format!(
             "sh -c 'stolonctl clusterdata read 2>&1; echo {NEXT}; stolonctl status -f json; echo {NEXT}; date +%s' 2>&1"
         );
-        for host in members {
-            let script = inside(stack, &format!("sentinel-{host}"), &ask);
-            why = match cx.run(host, &Cmd::new(script)).await {
-                Ok(output) if output.ok() => match Self::read(host, &output.out()) {
-                    Ok(view) => return Ok(view),
-                    Err(why) => Check::Not(format!("{host}: {why}")),
-                },
-                Ok(output) => {
-                    let said = output.out() + "\n" + &output.err();
-                    Check::Not(format!("{host}: {}", last_line(&said)))
+        let answer = first::answer(members, |host| {
+            let (cx, script) = (cx.clone(), inside(stack, &format!("sentinel-{host}"), &ask));
+            async move {
+                match cx.run(&host, &Cmd::new(script)).await {
+                    Ok(output) if output.ok() => Self::read(&host, &output.out())
+                        .map_err(|why| Check::Not(format!("{host}: {why}"))),
+                    Ok(output) => {
+                        let said = output.out() + "\n" + &output.err();
+                        Err(Check::Not(format!("{host}: {}", last_line(&said))))
+                    }
+                    Err(error) => Err(cx.unanswered(&host, error).await),
                 }
-                Err(error) => cx.unanswered(host, error).await,
-            };
-        }
-        Err(why)
+            }
+            .boxed()
+        });
+        answer.await
     }
 
     fn read(host: &str, printed: &str) -> Result<Self, String> {
