@@ -27,7 +27,8 @@ pub struct Plan {
 /// When a playbook, a compose file or an image archive is wrong.
 pub fn plan(lab: &Lab, beside: &Path, world: &Arc<dyn World>) -> Result<Plan, Failure> {
     let stacked = compose::all(lab, beside)?;
-    let remarks = stacked.iter().flat_map(|stack| stack.remarks.clone()).collect();
+    let remarks = stacked.iter().flat_map(|stack| stack.remarks.clone());
+    let remarks = remarks.chain(secrets::unused(lab, &stacked)).collect();
     let mut plan = Plan { steps: Vec::new(), remarks, given: secrets::given(lab, &stacked) };
     for phase in &lab.phases {
         let (mut steps, remarks) = match phase {

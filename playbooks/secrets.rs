@@ -135,6 +135,18 @@ pub(crate) fn given(lab: &Lab, composes: &[Compose]) -> Vec<(String, blueprints:
     all(lab, composes).concat().into_iter().filter_map(given).collect()
 }
 
+/// A remark where the blueprint gives secrets that no stack uses: a name may be misspelled, and what
+/// was meant would be generated.
+pub(crate) fn unused(lab: &Lab, composes: &[Compose]) -> Option<String> {
+    let used: Vec<String> = all(lab, composes).concat().into_iter().map(|s| s.name).collect();
+    let unused: Vec<&str> =
+        lab.secrets.keys().filter(|name| !used.contains(name)).map(String::as_str).collect();
+    let there = if used.is_empty() { "none".to_owned() } else { used.join(", ") };
+    (!unused.is_empty()).then(|| {
+        format!("no stack uses what `secrets` gives: {}; they use {there}", unused.join(", "))
+    })
+}
+
 /// The newest secret of this name.
 pub(crate) fn current<'v>(view: &'v SwarmView, lab: &str, name: &str) -> Option<&'v Sealed> {
     newest(&view.secrets, SECRET_LABEL, lab, name)

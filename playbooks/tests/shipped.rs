@@ -1,7 +1,8 @@
 //! Every stack that bp ships, for 1, 3 and 5 members: what it publishes, holds and asks for.
 
-use super::bench::Bench;
+use super::bench::{Bench, LAB};
 use crate::compose::{Compose, all};
+use crate::plan;
 use crate::schema;
 use crate::secrets::Source;
 use crate::shipped::of;
@@ -270,4 +271,20 @@ fn members_are_pinned_to_their_hosts() {
             assert!(here.iter().any(|s| s.ends_with(member.as_str())), "{what}: {member} {here:?}");
         }
     });
+}
+
+#[test]
+fn a_given_secret_that_no_stack_uses_is_remarked() {
+    let remarks = |secrets: &str| {
+        let blueprint = format!("{LAB}\nstacks: [redis]\nsecrets: {{ {secrets} }}\n");
+        let bench = Bench::new(&blueprint);
+        plan(&bench.lab, bench.dir.path(), &bench.site.world()).expect("a plan").remarks
+    };
+    assert_eq!(remarks("redis_password: { command: pass redis }"), Vec::<String>::new());
+    assert_eq!(
+        remarks("redis_pasword: { command: pass redis }"),
+        [
+            "no stack uses what `secrets` gives: redis_pasword; they use ca_key, redis_password, tls_redis"
+        ]
+    );
 }
