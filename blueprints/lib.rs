@@ -27,6 +27,7 @@ mod firewall;
 mod gluster;
 mod ground;
 mod hosts;
+mod image;
 mod lab;
 mod libvirt;
 mod login;
@@ -45,6 +46,7 @@ mod wording;
 
 pub use diagnostic::{Diagnostic, Severity, render};
 pub use ground::*;
+pub use image::is_image;
 pub use lab::*;
 pub use schema::schema;
 pub use services::*;

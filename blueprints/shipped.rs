@@ -4,6 +4,7 @@ use crate::context::{Context, is_address, is_domain};
 use crate::diagnostic::Problem;
 use crate::field::{Field, Spanned};
 use crate::file_stacks::{self as file, StackBody};
+use crate::image::is_image;
 use crate::lab::{Availability, Host, Role};
 use crate::services::{
     Backup, Database, Gitlab, Members, OnFailure, Smtp, Stack, StackKind, Stolon, Tls, Traefik,
@@ -256,7 +257,7 @@ fn runner(file: &StackBody, context: &mut Context<'_>) -> Option<String> {
                     "image: gitlab/gitlab-runner:alpine-v18.11.4",
                 );
             }
-            context.shape(&runner.image, is_image, IMAGE);
+            context.shape(&runner.image, is_pinned, IMAGE);
             Some(runner.image.get().cloned().unwrap_or_default())
         }
         _ => {
@@ -376,20 +377,19 @@ pub(crate) fn belongs(file: &StackBody, stack: Option<&str>, context: &mut Conte
         }
     }
     context.shape(&file.host, is_domain, "a DNS name such as `gitlab.lab.test`");
-    context.shape(&file.image, is_image, IMAGE);
+    context.shape(&file.image, is_pinned, IMAGE);
     if file.ssh_port.get() == Some(&0) {
         let at = at(&file.ssh_port).unwrap_or_default();
         context.error(at, "expected a port from 1 to 65535, found `0`");
     }
 }
 
-/// What is said of a text that is not [`is_image`].
+/// What is said of a text that is not [`is_pinned`].
 const IMAGE: &str = "an image with its tag, such as `redis:8.0.2`";
 
-fn is_image(text: &str) -> bool {
-    let right = |c: u8| c.is_ascii_alphanumeric() || b"._-/:@".contains(&c);
+fn is_pinned(text: &str) -> bool {
     let tagged = text.contains('@') || text.rsplit('/').next().is_some_and(|t| t.contains(':'));
-    tagged && text.bytes().all(right) && !text.starts_with(['/', ':', '@'])
+    tagged && is_image(text)
 }
 
 /// Whether a secret can be called this.

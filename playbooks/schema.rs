@@ -8,6 +8,7 @@ mod forms;
 mod rules;
 mod table;
 
+use blueprints::is_image;
 use forms::{cpus, duration, mount, port, size, split};
 use serde_json::{Map, Value};
 use table::{DEPLOY, FILE, Key, Kind, NEWEST, REFUSED, SERVICE};
@@ -156,6 +157,14 @@ impl Look {
             (Kind::Size, _) => wants(self, "a size such as `512M`"),
             (Kind::Cpus, Value::String(text)) if cpus(text) => {}
             (Kind::Cpus, _) => wants(self, "a number of processors such as `\"0.5\"`"),
+            (Kind::Image, Value::String(text)) if is_image(text) => {}
+            // What stands before an `@` may be a login.
+            (Kind::Image, Value::String(text)) if text.contains('@') => {
+                self.say(at, "expected an image with its digest, such as `redis@sha256:...`");
+            }
+            (Kind::Image, _) => {
+                wants(self, "an image such as `redis:8.0.2`, its path in lower case")
+            }
             (Kind::Port, Value::String(text)) => {
                 if let Err(why) = port(text) {
                     self.say(at, format!("`{}` is no port: {why}", short(text)));

@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Size,
     /// Such as `"0.5"`.
     Cpus,
+    /// The name of an image.
+    Image,
     /// An entry of `ports` in its short form.
     Port,
     /// An entry of `volumes` in its short form.
@@ -58,8 +60,9 @@ pub(super) enum Kind {
 }
 
 use Kind::{
-    Any, Command, Cpus, Duration, Flag, Free, Integer, List, Map, Maybe, Mount, Names, Number,
-    Open, Or, Pairs, Port, Size, Test, Text, TextOrNumber, TextOrTexts, Texts, Value, Whole, Word,
+    Any, Command, Cpus, Duration, Flag, Free, Image, Integer, List, Map, Maybe, Mount, Names,
+    Number, Open, Or, Pairs, Port, Size, Test, Text, TextOrNumber, TextOrTexts, Texts, Value,
+    Whole, Word,
 };
 
 /// A key of a map.
@@ -119,7 +122,7 @@ pub(super) const SERVICE: &[Key] = &[
     k("extra_hosts", 0, Pairs),
     k("healthcheck", 0, Map(HEALTHCHECK)),
     k("hostname", 0, Text),
-    k("image", 0, Text),
+    k("image", 0, Image),
     k("init", 7, Flag),
     k("ipc", 0, Text),
     k("isolation", 5, Text),

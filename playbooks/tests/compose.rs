@@ -18,7 +18,7 @@ services:
       labels: [\"tier=front\", \"bare\"]
       placement: { constraints: [\"node.role == worker\"] }
   agent:
-    image: registry.example:5000/agent@sha256:0000
+    image: registry.example:5000/agent@sha256:0000000000000000000000000000000000000000000000000000000000000000
     deploy: { mode: global, labels: { tier: back } }
 configs: { site: { file: site.conf } }
 secrets: { password: { file: password.txt } }
@@ -89,12 +89,12 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
           }
         },
         "agent": {
-          "image": "registry.example:5000/agent@sha256:0000",
+          "image": "registry.example:5000/agent@sha256:0000000000000000000000000000000000000000000000000000000000000000",
           "deploy": {
             "mode": "global",
             "labels": {
               "tier": "back",
-              "bp.spec": "cbecc1aa519a",
+              "bp.spec": "3f39ad0f0baf",
               "bp.lab": "lab"
             }
           }
@@ -137,8 +137,8 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
         },
         Wanted {
             name: "agent",
-            image: "registry.example:5000/agent@sha256:0000",
-            spec: "cbecc1aa519a",
+            image: "registry.example:5000/agent@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+            spec: "3f39ad0f0baf",
             mode: "global",
             replicas: None,
             constraints: [],

@@ -164,6 +164,29 @@ fn types() {
 }
 
 #[test]
+fn images() {
+    let of = |image: &str| said(&format!("services: {{ web: {{ image: '{image}' }} }}"));
+    insta::assert_snapshot!(all(
+        "
+        registry.lab.test:5000/web:1
+        lab/Web:1
+        https://registry.lab.test/web:1
+        bp:hunter2@registry.lab.test/web:1
+        ",
+        of
+    ), @"
+    registry.lab.test:5000/web:1
+        right, 3.8
+    lab/Web:1
+        services.web.image: expected an image such as `redis:8.0.2`, its path in lower case, found `lab/Web:1`
+    https://registry.lab.test/web:1
+        services.web.image: expected an image such as `redis:8.0.2`, its path in lower case, found `https://registry.lab.test/web:1`
+    bp:hunter2@registry.lab.test/web:1
+        services.web.image: expected an image with its digest, such as `redis@sha256:...`
+    ");
+}
+
+#[test]
 fn ports_and_volumes() {
     insta::assert_snapshot!(all(
         "

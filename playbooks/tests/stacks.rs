@@ -364,7 +364,10 @@ async fn images_are_the_same_however_docker_writes_them() {
         ("docker.io/grafana/loki:3", "grafana/loki:3"),
         ("registry.test:5000/agent", "registry.test:5000/agent:latest"),
         ("localhost/library/tool:1", "localhost/library/tool:1"),
-        ("nginx@sha256:22", "nginx@sha256:22"),
+        (
+            "nginx@sha256:2222222222222222222222222222222222222222222222222222222222222222",
+            "nginx@sha256:2222222222222222222222222222222222222222222222222222222222222222",
+        ),
     ];
     let service =
         |(at, (image, _)): (usize, &(&str, &str))| format!("  s{at}: {{ image: '{image}' }}\n");
