@@ -13,6 +13,7 @@ use crate::shipped::Shipped;
 use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{Lab, Stack, StackKind, Stolon};
 use futures::FutureExt;
+use futures::future::join_all;
 use providers::{Cmd, Stdin};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -154,6 +155,8 @@ pub(crate) struct View {
     status: Value,
     /// The host's time, in seconds since 1970.
     now: i64,
+    /// The members whose machines do not answer: Stolon takes them for well at first.
+    away: Vec<String>,
 }
 
 /// A command in the one container of a service on a host; fails where there is none.
@@ -170,8 +173,12 @@ pub(crate) fn inside(stack: &str, service: &str, command: &str) -> String {
 const NEXT: &str = "@next";
 
 impl View {
-    /// What the first sentinel says that answers.
+    /// What the first sentinel says that answers, once each machine answers or is given up: what it
+    /// says of a machine that is lost changes meanwhile.
     pub(crate) async fn ask(cx: &Cx, stack: &str, members: &[String]) -> Result<Self, Check> {
+        let sessions = join_all(members.iter().map(|member| cx.session(member))).await;
+        let away = members.iter().zip(sessions).filter(|(_, session)| session.is_err());
+        let away: Vec<String> = away.map(|(member, _)| member.clone()).collect();
         let ask = format!(
             "sh -c 'stolonctl clusterdata read 2>&1; echo {NEXT}; stolonctl status -f json; echo {NEXT}; date +%s' 2>&1"
         );
@@ -190,7 +197,7 @@ impl View {
             }
             .boxed()
         });
-        answer.await
+        answer.await.map(|view| Self { away, ..view })
     }
 
     fn read(host: &str, printed: &str) -> Result<Self, String> {
@@ -205,7 +212,7 @@ impl View {
         // Where it can't say, it says `{}`.
         let status = json_in(status).ok_or_else(|| last_line(status))?;
         let now = now.trim().parse().map_err(|_| last_line(now))?;
-        Ok(Self { host: host.to_owned(), data, status, now })
+        Ok(Self { host: host.to_owned(), data, status, now, away: Vec::new() })
     }
 }
 
@@ -343,22 +350,27 @@ fn countdown(view: &View, member: &str) -> Option<String> {
 fn judge(view: &View, members: &[String]) -> Check {
     let status = &view.status;
     let list = |name: &str| status[name].as_array().cloned().unwrap_or_default();
-    let leaders = list("sentinels").iter().filter(|s| s["leader"] == true).count();
-    if leaders != 1 {
-        return Check::Not(format!("{leaders} sentinels lead"));
-    }
     let keepers = list("keepers");
     let ill = members.iter().find_map(|member| {
         let Some(keeper) = keepers.iter().find(|k| k["uid"] == uid(member).as_str()) else {
             return Some(format!("the keeper of {member} is not known yet"));
         };
         let well = [("healthy", "keeper"), ("pg_healthy", "PostgreSQL")];
-        let ill = well.into_iter().find(|(field, _)| keeper[field] != true)?;
+        let ill = well.into_iter().find(|(field, _)| keeper[field] != true);
+        let ill = match ill {
+            _ if view.away.contains(member) => format!("{member} does not answer"),
+            Some((_, what)) => format!("the {what} of {member} is not healthy"),
+            None => return None,
+        };
         let countdown = countdown(view, member).map(|c| format!(": {c}")).unwrap_or_default();
-        Some(format!("the {} of {member} is not healthy{countdown}", ill.1))
+        Some(format!("{ill}{countdown}"))
     });
     if let Some(ill) = ill {
         return Check::Not(ill);
+    }
+    let leaders = list("sentinels").iter().filter(|s| s["leader"] == true).count();
+    if leaders != 1 {
+        return Check::Not(format!("{leaders} sentinels lead"));
     }
     let master = status["cluster"]["master_keeper_uid"].as_str().unwrap_or_default();
     let known = members.iter().any(|m| uid(m) == master);

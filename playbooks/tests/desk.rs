@@ -141,6 +141,9 @@ impl World for Shells {
     }
 
     async fn connect(&self, host: &Host, _: &Machine) -> Result<Arc<dyn Session>, SessionError> {
+        if self.state.join(&host.name).join("away").exists() {
+            return Err(SessionError::Unreachable("it is away".to_owned()));
+        }
         Ok(Arc::new(Shell { state: self.state.clone(), host: host.name.clone() }))
     }
 

@@ -283,6 +283,25 @@ async fn a_lost_master_is_counted_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_that_is_lost_is_no_member_that_is_well() {
+    let desk = desk();
+    up(&desk).await;
+    // For Stolon it is well, as long as it misses no more than a few of its words.
+    let mut data: Value = serde_json::from_str(&desk.read("clusterdata")).expect("JSON");
+    let now = jiff::Timestamp::now().to_string();
+    data["keepers"]["node1"]["status"] = json!({ "healthy": true, "lastHealthyTime": now });
+    desk.write("clusterdata", &data.to_string());
+    // Its sentinel led, and nobody else leads yet.
+    desk.write("status", &status(|s| s["sentinels"] = json!([])).to_string());
+    desk.write("node1/away", "");
+    let said = asked(&desk, "stolon members").await;
+    let told = "node1 does not answer: it is the master, and another one takes over within ";
+    assert!(said.starts_with(told), "{said}");
+    std::fs::rename(desk.path("node1/away"), desk.path("node3/away")).expect("renamed");
+    assert_eq!(asked(&desk, "stolon members").await, "node3 does not answer");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_never_becomes_healthy_is_named() {
     let desk = desk();
     up(&desk).await;
