@@ -53,6 +53,14 @@ impl serde::de::Error for Error {
         if plain_value && expected == "a string" {
             error.help = Some("put it in quotes".to_owned());
         }
+        let quoted = |text: &str| match expected.as_str() {
+            "u8" | "u16" | "u32" | "u64" => text.parse::<u64>().is_ok(),
+            "a boolean" => text.parse::<bool>().is_ok(),
+            _ => false,
+        };
+        if matches!(found, Unexpected::Str(text) if quoted(text)) {
+            error.help = Some("leave the quotes out".to_owned());
+        }
         error
     }
 
