@@ -184,6 +184,13 @@ async fn send_once(
             cx.ok(&view.manager, rm).await?;
             gone(cx, name, std::slice::from_ref(&other.id)).await?;
         }
+        let is_given = |s: &&Service| s.spec.labels.get(GIVEN) == Some(&wanted.image);
+        if let Some(other) = before.filter(is_given).filter(|s| has_another_image(s, wanted)) {
+            let name = quote(&other.spec.name);
+            let forget =
+                format!("docker service update --detach --label-rm {GIVEN} {name} >/dev/null");
+            cx.ok(&view.manager, Cmd::new(forget)).await?;
+        }
         cx.note_deployed(
             &compose.name,
             Deployed {
@@ -262,7 +269,7 @@ fn service_differs(service: &Service, wanted: &Wanted, name: &str) -> Option<Str
     if service.spec.labels.get(SPEC_LABEL).map(String::as_str) != Some(&wanted.spec) {
         return Some(format!("{name} has another definition"));
     }
-    if familiar(image) != familiar(&wanted.image) {
+    if has_another_image(service, wanted) {
         return Some(format!("{name} has the image {image}"));
     }
     match (service.replicas(), wanted.replicas) {
@@ -271,6 +278,14 @@ fn service_differs(service: &Service, wanted: &Wanted, name: &str) -> Option<Str
         }
         _ => None,
     }
+}
+
+/// What `docker stack deploy` keeps the image by that a service was given last: it leaves a service
+/// alone whose image was changed by other means.
+const GIVEN: &str = "com.docker.stack.image";
+
+fn has_another_image(service: &Service, wanted: &Wanted) -> bool {
+    familiar(service.spec.task_template.image()) != familiar(&wanted.image)
 }
 
 /// An image as docker's command writes it: without the default registry, with a tag, without the

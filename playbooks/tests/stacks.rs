@@ -97,6 +97,7 @@ async fn what_differs_is_said() {
     ? stacks / shop runs: 2 of 5 tasks of shop_web run; 0 of 1 tasks of shop_db run
     ");
     bench.done().await;
+    assert_eq!(bench.plan().await, "");
     bench.site.changes();
     write(&bench, "services: { web: { image: 'example/web:1', deploy: { replicas: 2 } } }");
     insta::assert_snapshot!(bench.transcript().await, @"

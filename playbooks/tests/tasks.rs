@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// The managers' clock when a test begins, in seconds since 1970.
 const BEGAN: i64 = 4_000_000_000;
 
+/// What a stack was last deployed with.
+const IMAGE_LABEL: &str = "com.docker.stack.image";
+
 /// A moment as docker writes it.
 pub fn stamp(second: i64) -> Value {
     json!(jiff::Timestamp::from_second(second).expect("a moment").to_string())
@@ -82,7 +85,15 @@ impl State {
             labels["com.docker.stack.namespace"] = json!(stack);
             let global = deploy["mode"] == "global";
             let replicas = deploy["replicas"].as_u64().unwrap_or(1);
-            let image = image(wanted["image"].as_str().expect("an image"));
+            labels[IMAGE_LABEL] = wanted["image"].clone();
+            let mut image = json!(image(wanted["image"].as_str().expect("an image")));
+            let name = format!("{stack}_{key}");
+            // Docker asks what it was given last, not what the service has.
+            let old =
+                self.managed(host).services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
+            if let Some(old) = old.filter(|o| o["Spec"]["Labels"][IMAGE_LABEL] == wanted["image"]) {
+                image = old["Spec"]["TaskTemplate"]["ContainerSpec"]["Image"].clone();
+            }
             let container = json!({ "Image": image, "Env": wanted["environment"],
                 "Args": wanted["command"],
                 "Secrets": self.mounted(host, &compose, wanted, "secrets"),
@@ -93,7 +104,6 @@ impl State {
             let feet = wanted["networks"].as_array().into_iter().flatten();
             let feet: Vec<Value> =
                 feet.map(|name| json!({ "Network": { "Spec": { "Name": name } } })).collect();
-            let name = format!("{stack}_{key}");
             let swarm = self.managed(host);
             let old = swarm.services.iter().find(|s| s["Spec"]["Name"] == name.as_str());
             let id = old.map_or_else(|| json!(format!("service{serial}")), |s| s["ID"].clone());
@@ -153,7 +163,7 @@ impl State {
         nodes.map(|n| n.id.clone()).collect()
     }
 
-    /// `docker service rm` and `docker service rollback --detach`.
+    /// `docker service rm`, `docker service rollback --detach`, and a label that goes.
     pub fn service(&mut self, host: &str, command: &str) -> Output {
         let (verb, name) = command
             .strip_suffix(" >/dev/null")
@@ -168,6 +178,10 @@ impl State {
             "rm" => {
                 swarm.services.remove(at);
                 swarm.tasks.retain(|t| t["ServiceID"] != id);
+            }
+            "update --detach --label-rm com.docker.stack.image" => {
+                let labels = &mut swarm.services[at]["Spec"]["Labels"];
+                labels.as_object_mut().expect("labels").remove(IMAGE_LABEL);
             }
             "rollback --detach" => {
                 let service = &mut swarm.services[at];
