@@ -53,6 +53,7 @@ async fn members_are_counted_and_agree_on_a_leader() {
         ("all", 0, status(&[leader; 3])),
         ("all, after a warning", 0, warning.to_owned() + &status(&[leader; 3])),
         ("two of three", 0, status(&[leader; 2])),
+        ("two of three, and a failure", 1, status(&[leader; 2]) + "\nFailed to get the status"),
         ("none leads", 0, status(&[0; 3])),
         ("two leaders", 0, status(&[leader, leader, 7])),
         ("one too many", 0, status(&[leader; 4])),
@@ -71,6 +72,7 @@ async fn members_are_counted_and_agree_on_a_leader() {
     all: true
     all, after a warning: true
     two of three: not: 2 of 3 members answer
+    two of three, and a failure: not: 2 of 3 members answer
     none leads: not: the members do not agree on a leader
     two leaders: not: the members do not agree on a leader
     one too many: not: 4 of 3 members answer
