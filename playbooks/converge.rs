@@ -71,7 +71,7 @@ fn service(view: &SwarmView, compose: &Compose, wanted: &Wanted) -> Check {
         }
         "rollback_paused" | "paused" => {
             let hint = format!(
-                "what held it up being mended, `docker service update --force {name}` on a manager goes on"
+                "where it still stands: what held it up being mended, `docker service update --force {name}` on a manager goes on"
             );
             let text = with_error(format!("the update of {name} stands still: {message}"));
             return Check::Failed(Failure::new(text).hint(hint));

@@ -90,14 +90,15 @@ fn one(
     ];
     steps.extend(gates.iter().cloned());
     let gates = Arc::new(gates);
-    let on_failure = stack.on_failure;
+    let (on_failure, is_quorum) = (stack.on_failure, turns.is_some());
     // Gates of several hosts may fail together: it is taken back once.
     let taken_back = Arc::new(OnceCell::new());
     let undoing = |step: Step| {
         let (compose, gates, taken_back) = (compose.clone(), gates.clone(), taken_back.clone());
         step.undo(move |cx| {
             let (compose, gates, taken_back) = (compose.clone(), gates.clone(), taken_back.clone());
-            let undo = async move { take_back::undo(&cx, &compose, on_failure, &gates).await };
+            let undo =
+                async move { take_back::undo(&cx, &compose, on_failure, is_quorum, &gates).await };
             async move { taken_back.get_or_init(|| undo).await.clone() }
         })
     };

@@ -6,31 +6,65 @@ use super::deploy;
 use crate::compose::{Compose, SPEC_LABEL};
 use crate::converge;
 use crate::cx::{Cx, Deployed};
-use crate::limits;
 use crate::step::{Check, Failure, Step};
+use crate::{limits, survey};
 use blueprints::OnFailure;
 use providers::{Cmd, quote};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Takes back what this run deployed of a stack, and says so; `None` where there is nothing to take
-/// back: the run changed nothing, or there was no version before.
+/// back: the run changed nothing, or there was no version before. New members of a quorum stay: the
+/// others count them.
 pub(super) async fn undo(
     cx: &Cx,
     compose: &Compose,
     on_failure: OnFailure,
+    is_quorum: bool,
     gates: &[Step],
 ) -> Option<String> {
     let deployed = cx.deployed(&compose.name);
-    if deployed.iter().all(|d| d.before.is_none()) {
+    let is_new = deployed.iter().all(|d| d.before.is_none());
+    if deployed.is_empty() || is_new && (is_quorum || !stood(cx, compose, &deployed).await) {
         return None;
     }
     if on_failure == OnFailure::Keep {
         return Some("it stays as it is (`on_failure: keep`)".to_owned());
     }
     Some(match back(cx, compose, &deployed, gates).await {
-        Ok(()) => "the version before is back, and runs".to_owned(),
+        Ok(()) => match healthy(cx, gates).await {
+            Ok(()) => "the version before is back, and runs".to_owned(),
+            Err(why) => format!("the version before is back, but is not healthy: {why}"),
+        },
         Err(failure) => format!("the version before is not back: {}", failure.message),
     })
+}
+
+/// Whether the swarm has services of the stack that this run did not touch.
+async fn stood(cx: &Cx, compose: &Compose, deployed: &[Deployed]) -> bool {
+    let is_ours =
+        |name: &str| deployed.iter().any(|d| format!("{}_{}", compose.name, d.service) == name);
+    let view = cx.fresh().swarm().await;
+    let services = view.iter().flat_map(|view| &view.services);
+    services.filter(|s| s.stack() == compose.name).any(|s| !is_ours(&s.spec.name))
+}
+
+/// How long what is back may take to be healthy: Traefik is told of its routers.
+const HEALTHY: Duration = Duration::from_secs(120);
+
+/// Waits until the stack's own health is true.
+async fn healthy(cx: &Cx, gates: &[Step]) -> Result<(), String> {
+    let until = Instant::now() + HEALTHY;
+    for gate in gates {
+        loop {
+            match survey::check(&cx.fresh(), gate).await {
+                Check::True => break,
+                other if Instant::now() > until => return Err(other.reason().to_owned()),
+                _ => tokio::time::sleep(limits::POLL_SLOWEST).await,
+            }
+        }
+    }
+    Ok(())
 }
 
 async fn back(

@@ -400,7 +400,7 @@ fn an_update_that_stands_still_says_how_to_go_on() {
         assert_eq!(
             failure.hint.as_deref(),
             Some(
-                "what held it up being mended, `docker service update --force shop_web` on a manager goes on"
+                "where it still stands: what held it up being mended, `docker service update --force shop_web` on a manager goes on"
             )
         );
     }

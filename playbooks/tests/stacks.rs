@@ -257,6 +257,42 @@ async fn a_change_that_does_not_run_is_taken_back() {
     ");
 }
 
+/// Tasks of this service end with an error from when it is there.
+fn crashes(site: &Site, name: &'static str) {
+    let site = site.clone();
+    tokio::spawn(async move {
+        while !site.lock().swarm().services.iter().any(|s| s["Spec"]["Name"] == name) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tasks(&site, name, |t| {
+            t["Status"] = json!({ "State": "failed", "Err": "task: non-zero exit (2)" });
+        });
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_brings_only_new_services_is_taken_back_too() {
+    let bench = bench().await;
+    bench.done().await;
+    bench.site.changes();
+    write(&bench, &WEB.replace("  web:", "  front:"));
+    crashes(&bench.site, "shop_front");
+    let ran = bench.up().await;
+    assert!(ran.failures().ends_with("the version before is back, and runs"), "{}", ran.failures());
+    let changes = bench.site.changes();
+    assert!(changes.contains("docker service rm shop_front"), "{changes}");
+    assert!(!changes.contains("rm shop_web") && !changes.contains("rollback"), "{changes}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_deployed_for_the_first_time_has_no_version_before() {
+    let bench = bench().await;
+    crashes(&bench.site, "shop_web");
+    let ran = bench.up().await;
+    assert!(!ran.failures().contains("version before"), "{}", ran.failures());
+    assert!(!bench.site.changes().contains("docker service rm"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn gates_that_fail_together_take_a_change_back_once() {
     let bench = ill_change("").await;
