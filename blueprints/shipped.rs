@@ -297,9 +297,16 @@ pub(crate) fn version(
     }
     if let Some(image) = file.image.given() {
         let is = tagged(&name.value, &image.value);
-        let major = |version: &str| version.split('.').next().map(str::to_owned);
-        if is.is_some() && is != major(found.version) {
-            let fits = known.iter().find(|v| major(v.version) == is);
+        let series = |version: &str| Some(series(&name.value, version));
+        if is.is_none() && file.version.given().is_none() {
+            let image_shown = short(&image.value);
+            let message = format!(
+                "the tag of `{image_shown}` tells no version: it is taken for one of {} {}",
+                name.value, found.version
+            );
+            context.problems.push(Problem::warning(image.at, message));
+        } else if is.is_some() && is != series(found.version) {
+            let fits = known.iter().find(|v| series(v.version) == is);
             let help = match fits {
                 Some(fits) => format!("`version: \"{}\"` goes with it", fits.version),
                 None => {
@@ -317,7 +324,13 @@ pub(crate) fn version(
     (own.unwrap_or_else(|| found.image.to_owned()), found.version.to_owned())
 }
 
-/// The first number of the version that an image's tag tells; `None`: it tells none. Stolon's tells
+/// What of a version makes a difference: etcd's minor versions are upgraded to one after another.
+fn series(stack: &str, version: &str) -> String {
+    let parts = if stack == "etcd" { 2 } else { 1 };
+    version.split('.').take(parts).collect::<Vec<_>>().join(".")
+}
+
+/// The series of the version that an image's tag tells; `None`: it tells none. Stolon's tells
 /// PostgreSQL's after `pg`.
 fn tagged(stack: &str, image: &str) -> Option<String> {
     let image = image.split('@').next().unwrap_or(image);
@@ -326,8 +339,9 @@ fn tagged(stack: &str, image: &str) -> Option<String> {
         "stolon" => tag.split_once("pg")?.1,
         _ => tag.trim_start_matches('v'),
     };
-    let digits: String = number.chars().take_while(char::is_ascii_digit).collect();
-    (!digits.is_empty()).then_some(digits)
+    let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
+    let is_told = number.starts_with(|c: char| c.is_ascii_digit());
+    is_told.then(|| series(stack, number[..end].trim_end_matches('.')))
 }
 
 /// Which settings belong to which stacks; `file` and what every stack has are not among them.
