@@ -96,7 +96,7 @@ async fn push(loaded: load::Loaded, archives: &[PathBuf], json: bool) -> Result<
         .filter(|(from, to)| lab.images.replace.get(from) != Some(to))
         .partition(|(from, _)| early.contains(from));
     let stay: Vec<String> = stay.into_iter().map(|(from, _)| from).collect();
-    run.end(Sums::default()).await;
+    run.end(Sums { applied: Some(pushed.len()), ..Sums::default() }).await;
     if json {
         let replace: serde_json::Map<_, _> =
             replace.into_iter().map(|(from, to)| (from, json!(to))).collect();

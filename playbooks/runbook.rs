@@ -76,11 +76,17 @@ const BUILT_IN: &[(&str, &str)] = &[
 /// A built-in playbook, or the file of the same name beside the blueprint, with a remark then.
 ///
 /// # Errors
-/// When the file beside the blueprint can't be read.
+/// When the file beside the blueprint can't be read, or is no playbook.
 pub fn built_in(name: &str, beside: &Path) -> Result<(String, Option<String>), Failure> {
     let path = beside.join(name);
     if path.is_file() {
         let text = read_file(&path)?;
+        if let Err(error) = serde_saphyr::from_str::<Playbook>(&text) {
+            let what = format!("{}: {}", path.display(), error.to_string().trim_end());
+            let hint = "a file of this name beside the blueprint stands in for bp's own playbook: \
+                        give it another name where it is none";
+            return Err(Failure::new(what).hint(hint));
+        }
         return Ok((text, Some(format!("`{}` stands in for bp's own {name}", path.display()))));
     }
     let text = BUILT_IN.iter().find(|(n, _)| *n == name).map(|(_, text)| (*text).to_owned());

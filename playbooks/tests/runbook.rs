@@ -239,4 +239,9 @@ fn a_file_beside_the_blueprint_stands_in_for_bps_own_and_that_is_said() {
     let (_, remark) = built_in("engine-distro.yml", bench.dir.path()).expect("built in");
     assert_eq!(remark, None);
     assert!(built_in("nope.yml", bench.dir.path()).is_err());
+    // What only happens to have the name is not taken for one without a word.
+    let bench = Bench::with(LAB, &[("base.yml", b"version: 1\nname: lab\n")]);
+    let failure = built_in("base.yml", bench.dir.path()).expect_err("no playbook");
+    assert!(failure.message.contains("base.yml: error: line 1 column 1: unknown field `version`"));
+    assert!(failure.hint.is_some_and(|h| h.contains("give it another name where it is none")));
 }
