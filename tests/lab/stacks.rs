@@ -73,6 +73,17 @@ pub fn own_stacks(lab: &Lab) {
     write(lab, &compose("lab/web:2", UPDATES), OWN);
     lab.expect(UP, 0);
 
+    // Another image that somebody gave it goes again.
+    lab.on(
+        "node1",
+        "docker service update -q --detach --no-resolve-image --image lab/web:1 own_web",
+    );
+    let plan = lab.expect(PLAN, 3);
+    assert!(plan.shown().contains("stacks/own deployed/"), "{:?}", plan.shown());
+    lab.expect(UP, 0);
+    let image = "docker service inspect -f '{{.Spec.TaskTemplate.ContainerSpec.Image}}' own_web";
+    assert_eq!(lab.on("node1", image), "lab/web:2");
+
     // One that does not start is rolled back by the swarm, and that is a failure.
     let broken = format!("{UPDATES}\n    environment: {{ BREAK: '1' }}");
     write(lab, &compose("lab/web:1", &broken), OWN);
