@@ -46,7 +46,7 @@ impl Plain {
             Event::Surveyed { .. } | Event::Table { .. } => None,
             Event::Note { text } => Some(format!("note: {text}")),
             Event::Survey { about, mark, reason, .. } => self.survey(about, *mark, reason),
-            Event::Applying { about, reason } => Some(format!("  {}: {reason}", title(about))),
+            Event::Applying { about, reason } => Some(marked(about, " ", reason)),
             Event::Waiting { about, reason, seconds, within } => {
                 let last = self.reminded.entry(title(about)).or_insert(0.0);
                 if seconds - *last < REMIND_AFTER {
