@@ -296,17 +296,17 @@ pub(crate) fn version(
         context.error_help(at, message, format!("name one of your own: `{own}`"));
     }
     if let Some(image) = file.image.given() {
-        let is = tagged(&name.value, &image.value);
-        let series = |version: &str| Some(series(&name.value, version));
-        if is.is_none() && file.version.given().is_none() {
-            let image_shown = short(&image.value);
+        let (shown, software) = (short(&image.value), &name.value);
+        let is = tagged(software, &image.value);
+        let known_as = versions::numbers(found.version);
+        if is.is_empty() && file.version.given().is_none() {
             let message = format!(
-                "the tag of `{image_shown}` tells no version: it is taken for one of {} {}",
-                name.value, found.version
+                "the tag of `{shown}` tells no version: it is taken for one of {software} {}",
+                found.version
             );
             context.problems.push(Problem::warning(image.at, message));
-        } else if is.is_some() && is != series(found.version) {
-            let fits = known.iter().find(|v| series(v.version) == is);
+        } else if is.first().is_some_and(|is| *is != known_as[0]) {
+            let fits = known.iter().find(|v| versions::numbers(v.version)[0] == is[0]);
             let help = match fits {
                 Some(fits) => format!("`version: \"{}\"` goes with it", fits.version),
                 None => {
@@ -316,32 +316,30 @@ pub(crate) fn version(
                     )
                 }
             };
-            let message =
-                format!("`{}` is not of {} {}", short(&image.value), name.value, found.version);
+            let message = format!("`{shown}` is not of {software} {}", found.version);
             context.error_help(image.at, message, help);
+        } else if is.iter().zip(&known_as).any(|(is, known)| is != known) {
+            let message =
+                format!("`{shown}` is not of {software} {}, which bp is made for", found.version);
+            context.problems.push(Problem::warning(image.at, message));
         }
     }
     (own.unwrap_or_else(|| found.image.to_owned()), found.version.to_owned())
 }
 
-/// What of a version makes a difference: etcd's minor versions are upgraded to one after another.
-fn series(stack: &str, version: &str) -> String {
-    let parts = if stack == "etcd" { 2 } else { 1 };
-    version.split('.').take(parts).collect::<Vec<_>>().join(".")
-}
-
-/// The series of the version that an image's tag tells; `None`: it tells none. Stolon's tells
+/// The numbers of the version that an image's tag tells; none: it tells none. Stolon's tells
 /// PostgreSQL's after `pg`.
-fn tagged(stack: &str, image: &str) -> Option<String> {
+fn tagged(stack: &str, image: &str) -> Vec<u32> {
     let image = image.split('@').next().unwrap_or(image);
-    let (_, tag) = image.rsplit('/').next()?.split_once(':')?;
+    let tag = image.rsplit('/').next().and_then(|name| name.split_once(':')).map(|(_, tag)| tag);
     let number = match stack {
-        "stolon" => tag.split_once("pg")?.1,
-        _ => tag.trim_start_matches('v'),
+        "stolon" => tag.and_then(|tag| tag.split_once("pg")).map(|(_, number)| number),
+        _ => tag.map(|tag| tag.trim_start_matches('v')),
     };
+    let number = number.unwrap_or_default();
     let end = number.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(number.len());
-    let is_told = number.starts_with(|c: char| c.is_ascii_digit());
-    is_told.then(|| series(stack, number[..end].trim_end_matches('.')))
+    let parts = number[..end].split('.');
+    parts.map_while(|part| part.parse().ok()).collect()
 }
 
 /// Which settings belong to which stacks; `file` and what every stack has are not among them.
