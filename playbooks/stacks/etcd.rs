@@ -16,7 +16,6 @@ use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Step};
 use blueprints::{Lab, Stack};
-use futures::FutureExt;
 use futures::future::join_all;
 use providers::{Cmd, Output};
 use serde_json::json;
@@ -76,7 +75,6 @@ fn whole(stack: &str, members: &[String]) -> Step {
             let answer = first::answer(&members, |member| {
                 let (cx, stack) = (cx.clone(), stack.clone());
                 async move { told(&cx, &stack, &member, "endpoint status --cluster -w json").await }
-                    .boxed()
             });
             answer.await.map_or_else(|check| check, |printed| judge(&printed, members.len()))
         }

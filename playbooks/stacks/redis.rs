@@ -11,7 +11,6 @@ use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::Step;
 use blueprints::{Lab, Stack};
-use futures::FutureExt;
 use providers::{Cmd, quote};
 use serde_json::json;
 use std::time::Duration;
@@ -85,7 +84,6 @@ fn key(lab: &Lab, stack: &str, members: &[String]) -> Step {
                             Err(error) => Err(cx.unanswered(&member, error).await),
                         }
                     }
-                    .boxed()
                 });
                 answer.await.unwrap_or_else(|check| check)
             }

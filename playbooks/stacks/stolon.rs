@@ -12,7 +12,6 @@ use crate::secrets::{Secret, Source};
 use crate::shipped::Shipped;
 use crate::step::{Check, Failure, Step, Trouble};
 use blueprints::{Lab, Stack, StackKind, Stolon};
-use futures::FutureExt;
 use futures::future::join_all;
 use providers::{Cmd, Stdin};
 use serde_json::{Value, json};
@@ -195,7 +194,6 @@ impl View {
                     Err(error) => Err(cx.unanswered(&host, error).await),
                 }
             }
-            .boxed()
         });
         answer.await.map(|view| Self { away, ..view })
     }
