@@ -126,6 +126,9 @@ lab() {
 /// What makes the daemon start again after a failure; `gluster.yml` puts it there.
 const DROP_IN: &str = "/etc/systemd/system/glusterd.service.d/bp.conf";
 
+/// How many seconds the daemon may take to name its peers.
+const PEERS: u32 = 60;
+
 /// What stands in a daemon's place before there is one.
 pub(crate) const NOT_INSTALLED: &str = "gluster is not installed";
 
@@ -156,7 +159,7 @@ fn question(lab: &Lab, host: &Host) -> String {
     );
     script.push_str(&format!(
         "echo @peers; command -v gluster >/dev/null || {{ echo '{NOT_INSTALLED}'; exit 0; }}\n\
-         timeout -k 2 30 gluster --mode=script --xml peer status 2>&1\n"
+         timeout -k 2 {PEERS} gluster --mode=script --xml peer status 2>&1\n"
     ));
     script + "exit 0\n"
 }
@@ -177,13 +180,16 @@ impl HostView {
         }
     }
 
-    fn read(text: &str) -> Self {
+    pub fn read(text: &str) -> Self {
         let mut view = Self::default();
-        let (head, peers) = match text.split_once("@peers\n") {
-            Some((head, peers)) => (head, Some(peers)),
+        let (head, peers) = match text.split_once("@peers") {
+            Some((head, peers)) => (head, Some(peers.trim_start())),
             None => (text, None),
         };
-        view.peers = peers.map(xml::peers);
+        view.peers = peers.map(|peers| match peers {
+            "" => Err(format!("its daemon gives no answer within {PEERS} s")),
+            peers => xml::peers(peers),
+        });
         for line in head.lines() {
             let (what, rest) = line.split_once(' ').unwrap_or((line, ""));
             let (name, value) = rest.split_once(' ').unwrap_or((rest, ""));

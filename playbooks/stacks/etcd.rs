@@ -19,6 +19,7 @@ use blueprints::{Lab, Stack};
 use futures::future::join_all;
 use providers::{Cmd, Output};
 use serde_json::json;
+use std::time::Duration;
 
 /// What bp ships of it.
 pub(crate) fn shipped(lab: &Lab, stack: &Stack, members: &[String]) -> Shipped {
@@ -150,9 +151,12 @@ fn key(lab: &str, stack: &str, members: &[String]) -> Step {
     })
 }
 
+/// How long a member may take to answer: a busy emulated machine takes a minute to start the command.
+const ASKED: Duration = Duration::from_secs(110);
+
 /// What `etcdctl` prints through a member.
 async fn told(cx: &Cx, stack: &str, member: &str, args: &str) -> Result<String, Check> {
-    match cx.run(member, &Cmd::new(etcdctl(stack, member, args))).await {
+    match cx.run(member, &Cmd::new(etcdctl(stack, member, args)).within(ASKED)).await {
         // It fails where one member does not answer, and yet prints what the others say.
         Ok(output) if output.ok() || output.out().lines().any(|l| l.starts_with("[{")) => {
             Ok(output.out())

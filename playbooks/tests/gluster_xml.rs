@@ -1,5 +1,6 @@
 //! What glusterd 10.3 said, three of them in three namespaces, one brick killed.
 
+use crate::gluster_host::HostView;
 use crate::gluster_xml::{healing, left_behind, peers, status, volumes};
 use blueprints::VolumeKind;
 
@@ -336,4 +337,13 @@ fn files_that_did_not_move_are_counted() {
     };
     assert_eq!(left_behind(&text(0, 0)), Ok(0));
     assert_eq!(left_behind(&text(1, 2)), Ok(3));
+}
+
+#[test]
+fn a_daemon_that_does_not_answer_in_time_is_said_to() {
+    // What a host prints comes without the white space at its end.
+    let peers = HostView::read("@uuid 11\n@peers").peers().map(<[_]>::len);
+    assert_eq!(peers, Err("its daemon gives no answer within 60 s".to_owned()));
+    let peers = HostView::read("@uuid 11").peers().map(<[_]>::len);
+    assert_eq!(peers, Err("it has no brick".to_owned()));
 }

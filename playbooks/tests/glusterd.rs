@@ -301,7 +301,7 @@ impl State {
                 }
                 "echo" => {
                     let head = "echo @peers; command -v gluster >/dev/null || { echo 'gluster is not installed'; exit 0; }";
-                    let then = "timeout -k 2 30 gluster --mode=script --xml peer status 2>&1";
+                    let then = "timeout -k 2 60 gluster --mode=script --xml peer status 2>&1";
                     assert_eq!(
                         (line.as_str(), lines.next().map(String::as_str)),
                         (head, Some(then))
