@@ -162,7 +162,7 @@ fn killed_then_up(lab: &Lab) {
 
 /// Waits until everything is true: a machine that shares its cores is late now and then.
 pub fn settled(lab: &Lab) {
-    let until = Instant::now() + Duration::from_secs(1500);
+    let until = Instant::now() + Duration::from_secs(900);
     loop {
         let status = lab.run(&["status", "lab.yml"]);
         if status.code == Some(0) {
