@@ -180,6 +180,7 @@ impl HostView {
         }
     }
 
+    /// Reads what a host printed, with or without the white space at its end.
     pub fn read(text: &str) -> Self {
         let mut view = Self::default();
         let (head, peers) = match text.split_once("@peers") {
