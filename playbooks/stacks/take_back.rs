@@ -25,8 +25,15 @@ pub(super) async fn undo(
 ) -> Option<String> {
     let deployed = cx.deployed(&compose.name);
     let is_new = deployed.iter().all(|d| d.before.is_none());
-    if deployed.is_empty() || is_new && (is_quorum || !stood(cx, compose, &deployed).await) {
+    if deployed.is_empty() || is_new && is_quorum {
         return None;
+    }
+    if is_new {
+        match stood(cx, compose, &deployed).await {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(why) => return Some(format!("the new services stay: {why}")),
+        }
     }
     if on_failure == OnFailure::Keep {
         return Some("it stays as it is (`on_failure: keep`)".to_owned());
@@ -41,12 +48,12 @@ pub(super) async fn undo(
 }
 
 /// Whether the swarm has services of the stack that this run did not touch.
-async fn stood(cx: &Cx, compose: &Compose, deployed: &[Deployed]) -> bool {
+async fn stood(cx: &Cx, compose: &Compose, deployed: &[Deployed]) -> Result<bool, String> {
     let is_ours =
         |name: &str| deployed.iter().any(|d| format!("{}_{}", compose.name, d.service) == name);
-    let view = cx.fresh().swarm().await;
-    let services = view.iter().flat_map(|view| &view.services);
-    services.filter(|s| s.stack() == compose.name).any(|s| !is_ours(&s.spec.name))
+    let view = cx.fresh().swarm().await?;
+    let mut services = view.services.iter().filter(|s| s.stack() == compose.name);
+    Ok(services.any(|s| !is_ours(&s.spec.name)))
 }
 
 /// How long what is back may take to be healthy: Traefik is told of its routers.
