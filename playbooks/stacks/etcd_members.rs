@@ -84,7 +84,8 @@ async fn list(
     wanted: &BTreeSet<String>,
 ) -> Option<(String, Vec<Member>)> {
     for host in running.intersection(wanted) {
-        if let Ok(output) = cx.run(host, &Cmd::new(etcdctl(stack, host, "member list"))).await
+        let list = etcdctl(stack, host, "--command-timeout=20s member list");
+        if let Ok(output) = cx.run(host, &Cmd::new(list)).await
             && output.ok()
         {
             return Some((host.clone(), output.out().lines().filter_map(read).collect()));

@@ -228,7 +228,7 @@ impl State {
         let begin = format!(
             "c=$(docker ps -q --filter label=com.docker.swarm.service.name={service} | head -n 1)\n\
              [ -n \"$c\" ] || {{ echo 'the member of {host} does not run' >&2; exit 1; }}\n\
-             docker exec \"$c\" etcdctl --command-timeout=10s "
+             docker exec \"$c\" etcdctl "
         );
         let ask = script.strip_prefix(&begin)?;
         let runs = |s: &Swarm, name: &str| s.services.iter().any(|s| s["Spec"]["Name"] == name);
@@ -260,12 +260,16 @@ impl State {
             format!("1, started, {name}, {peer}, {client}, false\n")
         };
         Some(match ask.strip_suffix(" 2>&1").unwrap_or(ask) {
-            "endpoint status --cluster -w json" => says(json!(members).to_string()),
-            "member list" => says(members.iter().map(listed).collect::<String>()),
-            "get bp/lab --print-value-only" => {
+            "--command-timeout=20s endpoint status --cluster -w json" => {
+                says(json!(members).to_string())
+            }
+            "--command-timeout=20s member list" => {
+                says(members.iter().map(listed).collect::<String>())
+            }
+            "--command-timeout=45s get bp/lab --print-value-only" => {
                 says(self.etcd.get("bp/lab").cloned().unwrap_or_default())
             }
-            "put bp/lab lab" => {
+            "--command-timeout=45s put bp/lab lab" => {
                 self.etcd.insert("bp/lab".to_owned(), "lab".to_owned());
                 self.log.push(format!("{host}$ etcdctl put bp/lab lab"));
                 says("OK")

@@ -103,6 +103,19 @@ async fn a_member_that_reads_something_else_is_named() {
     insta::assert_snapshot!(asked(&bench, &step).await, @"not: `bp/lab` reads `stale` through node3");
 }
 
+/// A member that was too slow to say what it reads: asked again, and nothing is written anew.
+#[tokio::test(start_paused = true)]
+async fn a_member_that_gives_no_answer_is_asked_again() {
+    let (bench, step) = ready("etcd key").await;
+    let late = Fault::Says(1, "Error: context deadline exceeded", "");
+    bench.site.fault("node3", "c=$(docker ps", 1, late.clone());
+    insta::assert_snapshot!(asked(&bench, &step).await, @r#"Unknown("node3: Error: context deadline exceeded")"#);
+    bench.site.changes();
+    bench.site.fault("node3", "c=$(docker ps", 2, late);
+    let ran = bench.up().await;
+    assert_eq!((ran.sums().applied, bench.site.changes().as_str()), (Some(0), ""));
+}
+
 /// Changes each member's definition: another image, which the nodes have.
 fn changed(bench: Bench) -> Bench {
     let image = "{ etcd: { image: 'quay.io/coreos/etcd:v3.5.99' } }";

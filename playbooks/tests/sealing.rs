@@ -78,7 +78,7 @@ async fn fresh_and_done() {
     + stacks / etcd deployed: the config ca is not made yet
     ? stacks / etcd runs: it is not deployed yet
     ? stacks / etcd members: node3: the member of node3 does not run
-    + stacks / etcd key: node1: the member of node1 does not run
+    ? stacks / etcd key: node1: the member of node1 does not run
     ");
     bench.done().await;
     assert_eq!(kept(&bench), ["ca", "ca_key", "tls_etcd", "tls_etcd_client"]);
