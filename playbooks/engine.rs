@@ -188,7 +188,7 @@ fn answers(host: &str) -> Step {
     Step::host(host, "engine", "the engine answers, not only its package is there")
         .within(limits::JOIN)
         .check_shell(
-            "e=$(curl -sS --max-time 10 -o /dev/null --unix-socket /var/run/docker.sock http://docker/_ping 2>&1) || { echo \"$e\" | tail -n 1; exit 1; }\n\
+            "e=$(curl -sS --max-time 50 -o /dev/null --unix-socket /var/run/docker.sock http://docker/_ping 2>&1) || { echo \"$e\" | tail -n 1; exit 1; }\n\
              systemctl is-enabled --quiet docker || { echo 'docker does not start with the machine'; exit 1; }",
         )
         .apply_shell("systemctl enable --now docker")

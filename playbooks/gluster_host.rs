@@ -90,6 +90,8 @@ pub(crate) fn shared_file(lab: &str) -> String {
     format!(".bp/{lab}")
 }
 
+/// What is asked of every host. A machine that dies holds readers up for as long as
+/// `network.ping-timeout` says: a mount that answers after that is a good one.
 pub(crate) const FUNCTIONS: &str = r#"names() { for n in "$@"; do printf '@name %s %s\n' "$n" "$(getent ahosts "$n" | awk '{ print $1; exit }')"; done; }
 brick() {
   command -v getfattr >/dev/null || { printf '@brick %s unknown\n' "$1"; return; }
@@ -107,12 +109,12 @@ volume() {
   t=$(awk -v m="$1" '$2 == m { t = $3 " " $1 } END { print t }' /proc/self/mounts)
   case $t in
   '') if [ ! -e "$1" ]; then s=absent; elif [ -n "$(ls -A "$1")" ]; then s=files; else s=empty; fi;;
-  'fuse.glusterfs '*) if timeout -k 1 10 stat -t "$1" >/dev/null 2>&1; then s="answers ${t#* }"; else s="silent ${t#* }"; fi;;
+  'fuse.glusterfs '*) if timeout -k 1 20 stat -t "$1" >/dev/null 2>&1; then s="answers ${t#* }"; else s="silent ${t#* }"; fi;;
   *) s="other $t";;
   esac
   printf '@mount %s %s\n' "$1" "$s"
   awk -v m="$1" '$1 !~ /^#/ && $2 == m { print "@fstab " m " " $0 }' /etc/fstab
-  case $s in answers*) printf '@shared %s %s\n' "$1" "$(timeout -k 1 10 head -c 200 "$1/$2" 2>/dev/null | head -n 1)";; esac
+  case $s in answers*) printf '@shared %s %s\n' "$1" "$(timeout -k 1 20 head -c 200 "$1/$2" 2>/dev/null | head -n 1)";; esac
 }
 lab() {
   awk -v o=",$2=$1," '$1 !~ /^#/ && index("," $4 ",", o) { print "@tagged " $2 }' /etc/fstab

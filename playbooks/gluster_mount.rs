@@ -135,7 +135,7 @@ impl Wants {
             "set -eu\n\
              m={m}; line={line}; source={source}\n\
              mounted() {{ awk -v m=\"$m\" '$2 == m {{ found = 1 }} END {{ exit !found }}' /proc/self/mounts; }}\n\
-             answers() {{ timeout -k 1 10 stat -t \"$m\" >/dev/null 2>&1; }}\n\
+             answers() {{ timeout -k 1 20 stat -t \"$m\" >/dev/null 2>&1; }}\n\
              f=$(mktemp /etc/fstab.XXXXXX); trap 'rm -f \"$f\"' EXIT\n\
              awk -v m=\"$m\" '/^[^#]/ && $2 == m && $4 ~ /(^|,){LAB_OPTION}={lab}(,|$)/ {{ next }} {{ print }}' /etc/fstab >\"$f\"\n\
              echo \"$line\" >>\"$f\"\n\

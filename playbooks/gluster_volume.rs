@@ -27,7 +27,7 @@ const SET_OPTION: &str = "user.bp.options";
 ///   which would choose between two truths silently, and no `cluster.server-quorum-type`, which
 ///   stops bricks that clients can still use.
 /// - `cluster.heal-timeout` 60: what a brick missed is looked for every minute, not every ten.
-fn defaults(kind: VolumeKind) -> Vec<(&'static str, &'static str)> {
+pub(crate) fn defaults(kind: VolumeKind) -> Vec<(&'static str, &'static str)> {
     let mut options = vec![("network.ping-timeout", "15")];
     if kind != VolumeKind::Distribute {
         options.push(("cluster.heal-timeout", "60"));

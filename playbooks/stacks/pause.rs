@@ -42,7 +42,7 @@ pub(super) fn step(host: &str) -> Step {
     Step::host(host, "pause image", "a task that only holds a secret needs a program that waits")
         .within(Duration::from_secs(300))
         .check_shell(format!(
-            "curl -sS --max-time 20 --unix-socket /var/run/docker.sock http://docker/images/{IMAGE}/json | \
+            "curl -sS --max-time 50 --unix-socket /var/run/docker.sock http://docker/images/{IMAGE}/json | \
              grep -qF '\"{LABEL}\":\"{mark}\"' || {{ echo 'it is not loaded'; exit 1; }}"
         ))
         .apply(move |cx| {

@@ -3,6 +3,9 @@
 use super::bench::{Bench, Ran, ran};
 use super::glusterd::{Daemon, Lies, On, Vol};
 use crate::destroy::{destroy, doomed};
+use crate::gluster_host::FUNCTIONS;
+use crate::gluster_volume::defaults;
+use blueprints::VolumeKind;
 use tokio::sync::watch;
 
 const LAB: &str = "
@@ -485,4 +488,19 @@ gluster: { docker: { mount: /srv/docker } }
     assert_eq!(state.gluster.volumes.len(), 1);
     assert_eq!(state.gluster.daemon("node1").fstab.len(), 1);
     assert!(matches!(state.gluster.daemon("node2").lies["/srv/gluster/docker"], Lies::Brick(_)));
+}
+
+/// A machine that dies holds up the others' mounts for a while: they are good ones.
+#[test]
+fn a_mount_is_given_longer_than_a_dead_machine_holds_it_up() {
+    let options = defaults(VolumeKind::Replica(3));
+    let held_up = options.iter().find(|o| o.0 == "network.ping-timeout").expect("it is set").1;
+    let held_up: u32 = held_up.parse().expect("seconds");
+    let given: Vec<u32> = FUNCTIONS
+        .split("timeout -k 1 ")
+        .skip(1)
+        .map(|rest| rest.split(' ').next().and_then(|n| n.parse().ok()).expect("seconds"))
+        .collect();
+    assert_eq!(given.len(), 2);
+    assert!(given.iter().all(|seconds| *seconds > held_up), "{given:?} and {held_up}");
 }

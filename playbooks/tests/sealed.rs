@@ -112,7 +112,7 @@ impl State {
     /// Whether the pause image is there.
     pub fn has_pause(&self, host: &str, script: &str) -> Option<Output> {
         let asked = format!(
-            "curl -sS --max-time 20 --unix-socket /var/run/docker.sock http://docker/images/{}/json | \
+            "curl -sS --max-time 50 --unix-socket /var/run/docker.sock http://docker/images/{}/json | \
              grep -qF '\"bp.image\":\"",
             pause::IMAGE
         );

@@ -171,7 +171,7 @@ impl State {
                     false => Output { code: 1, ..says("docker.io is not installed") },
                 }
             }
-            s if s.starts_with("e=$(curl -sS --max-time 10 -o /dev/null --unix-socket /var/run/docker.sock http://docker/_ping 2>&1)") => {
+            s if s.starts_with("e=$(curl -sS --max-time 50 -o /dev/null --unix-socket /var/run/docker.sock http://docker/_ping 2>&1)") => {
                 match (guest.engine, guest.enabled) {
                     (false, _) => {
                         let why =
