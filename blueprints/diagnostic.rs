@@ -135,15 +135,20 @@ fn floor(text: &str, at: usize) -> usize {
     (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or_default()
 }
 
-/// A text with stars, byte for byte, for what URLs in it say before an `@`: a password may be in there.
+/// A text with stars, byte for byte, for what stands before an `@` in URLs, and elsewhere where it has the
+/// form of a login: a password may be in there.
 fn masked(text: &str) -> String {
-    let mut parts = text.split("://");
-    let mut masked = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let ends = |c: char| c.is_whitespace() || "/?#\"'`".contains(c);
-        let authority = &part[..part.find(ends).unwrap_or(part.len())];
-        let user = authority.rfind('@').unwrap_or(0);
-        masked += &format!("://{}{}", "*".repeat(user), &part[user..]);
+    let ends = |c: char| c.is_whitespace() || "/?#\"'`".contains(c);
+    let mut masked = String::with_capacity(text.len());
+    for word in text.split_inclusive(ends) {
+        let is_login = |&at: &usize| {
+            let is_digest =
+                ["sha256:", "sha384:", "sha512:"].iter().any(|d| word[at + 1..].starts_with(d));
+            masked.ends_with("://") || word[..at].contains(':') && !is_digest
+        };
+        let login = word.rfind('@').filter(is_login).unwrap_or(0);
+        masked += &"*".repeat(login);
+        masked += &word[login..];
     }
     masked
 }

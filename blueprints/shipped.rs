@@ -295,7 +295,7 @@ pub(crate) fn version(
         let own = format!("image: registry.example/{}:pg{}", name.value, found.version);
         context.error_help(at, message, format!("name one of your own: `{own}`"));
     }
-    if let Some(image) = file.image.given() {
+    if let Some(image) = file.image.given().filter(|i| is_image(&i.value)) {
         let (shown, software) = (short(&image.value), &name.value);
         let is = tagged(software, &image.value);
         let known_as = versions::numbers(found.version);
