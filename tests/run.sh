@@ -10,9 +10,8 @@ stage() { tests/lab/stage.sh "$@"; }
 services=
 ended() {
     [ -n "$services" ] || return 0
-    # What runs in the ground ends with it, then what waits for that.
+    # It takes its grounds away.
     $sudo kill "$services" 2>/dev/null || :
-    $sudo env BP_GROUND=bp-services tests/lab/ground.sh down || :
     wait "$services" || :
 }
 trap ended EXIT

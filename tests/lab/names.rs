@@ -207,7 +207,13 @@ pub fn second_lab(lab: &Lab) {
     let before = (names(lab, "lab.test"), names(lab, "20.10.in-addr.arpa"));
     lab.expect(&["up", "other.yml", "--yes"], 0);
     lab.expect(&["plan", "other.yml"], 0);
-    lab.expect(&["plan", "lab.yml"], 0);
+    // What the two share: libvirt and the zones.
+    let first_is_whole = || {
+        for phase in ["machines", "dns"] {
+            lab.expect(&["plan", "lab.yml", "--only", phase], 0);
+        }
+    };
+    first_is_whole();
     let with = names(lab, "lab.test");
     for name in ["box.lab.test. A", "shop.lab.test. CNAME"] {
         assert!(with.iter().any(|n| n == name), "{name} is not in {with:?}");
@@ -217,5 +223,5 @@ pub fn second_lab(lab: &Lab) {
     assert!(back.iter().any(|n| n.contains(".31.20.10.in-addr.arpa. PTR")), "{back:?}");
     lab.expect(&["destroy", "other.yml", "--yes"], 0);
     assert_eq!((names(lab, "lab.test"), names(lab, "20.10.in-addr.arpa")), before);
-    lab.expect(&["status", "lab.yml"], 0);
+    first_is_whole();
 }

@@ -2,7 +2,7 @@
 
 use crate::bp::{Lab, sh};
 use crate::hosts::{self, NAMES, address};
-use crate::{Stage, cluster, lost, stacks};
+use crate::{Stage, cluster, lost, stacks, walls};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -29,18 +29,25 @@ pub const STAGES: &[(&str, Stage)] = &[
     ("hosts become a cluster; a join token from before the joins is worth nothing", cluster::made),
     ("a name, a rule and a mount changed by hand", cluster::by_hand),
     ("three things changed in the file", cluster::in_the_file),
+    ("walls: a change that locks the operator out undoes itself", walls::locked_out),
     ("a second run is kept out by the leader's lock", cluster::two_runs),
     ("all stacks deployed and healthy, then nothing to do", deployed),
     ("used as their users do", used),
     ("the machine of all primaries is lost and comes back", lost::machine_lost),
+    ("PostgreSQL's password is rotated", rotated),
+    ("destroy takes away what bp made of hosts that it did not make", destroyed),
+];
+
+/// What is asked of others, beside that.
+pub const CHANGES: &[(&str, Stage)] = &[
+    ("hosts with nothing on them get all stacks at once, then nothing to do", deployed_at_once),
+    ("used as their users do", used),
     ("a backup is taken, the lab made anew, the backup restored", carried),
     ("only what should comes in", guarded),
     ("an image goes through the registry", registry),
     ("the user's own stacks", stacks::own_stacks),
     ("a broken change is taken back, a good one fails no request", changed),
-    ("PostgreSQL's password is rotated", rotated),
     ("the lab's own registry brings the images of a stack", air_gap),
-    ("destroy takes away what bp made of hosts that it did not make", destroyed),
 ];
 
 /// The lab, and what else its stacks are.
@@ -50,6 +57,11 @@ pub fn write(lab: &Lab, more: &str) {
 
 /// What concerns the stacks only: the rest of the lab was looked at by the stages before.
 const UP: &[&str] = &["up", "lab.yml", "--yes", "--only", "stacks"];
+
+fn deployed_at_once(lab: &Lab) {
+    hosts::fresh();
+    deployed(lab);
+}
 
 /// Every gate of every stack true, and nothing left to do.
 fn deployed(lab: &Lab) {
