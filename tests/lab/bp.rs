@@ -31,6 +31,7 @@ pub struct Ended {
 
 /// A run that goes on.
 pub struct Going {
+    words: String,
     child: Child,
     lines: Receiver<String>,
     began: Instant,
@@ -58,7 +59,8 @@ impl Lab {
             .spawn()
             .expect("bp starts");
         let lines = follow(child.stdout.take().expect("it is piped"));
-        Going { child, lines, began: Instant::now(), events: Vec::new() }
+        let words = args.join(" ");
+        Going { words, child, lines, began: Instant::now(), events: Vec::new() }
     }
 
     /// Runs a verb to its end.
@@ -69,13 +71,7 @@ impl Lab {
     /// Runs a verb that has to end with this code.
     pub fn expect(&self, args: &[&str], code: i32) -> Ended {
         println!("  bp {}", args.join(" "));
-        let ended = self.run(args);
-        if ended.code != Some(code) {
-            ended.show();
-            panic!("`bp {}` ended with {:?}, not {code}", args.join(" "), ended.code);
-        }
-        println!("    {} ({:.1} s)", ended.last(), ended.took.as_secs_f64());
-        ended
+        self.start(args).ends_with(code)
     }
 
     /// Runs a verb and kills it with SIGKILL as soon as an event is of this kind.
@@ -146,6 +142,18 @@ impl Going {
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for its end, which has to be with this code.
+    pub fn ends_with(self, code: i32) -> Ended {
+        let words = self.words.clone();
+        let ended = self.end();
+        if ended.code != Some(code) {
+            ended.show();
+            panic!("`bp {words}` ended with {:?}, not {code}", ended.code);
+        }
+        println!("    {} ({:.1} s)", ended.last(), ended.took.as_secs_f64());
+        ended
     }
 
     /// Waits for its end.
