@@ -24,10 +24,10 @@ await_services() {
 
 # They are built before the services begin: cargo runs one build at a time.
 stage 'tests are built' cargo test --locked --workspace --features tests/lab --no-run
+stage clippy cargo clippy --locked --workspace --all-targets --features tests/lab -- -D warnings
 $sudo tests/lab/services.sh >target/services.log 2>&1 &
 services=$!
 stage tests cargo test --locked --workspace
-stage clippy cargo clippy --locked --workspace --all-targets --features tests/lab -- -D warnings
 stage parts $sudo tests/lab/parts.sh
 echo '== services'
 await_services
