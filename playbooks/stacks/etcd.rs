@@ -82,7 +82,7 @@ fn whole(stack: &str, members: &[String]) -> Step {
     })
 }
 
-/// Every member is asked, and one that is away costs the whole of the time.
+/// Every member is asked, one that is away, too: not for as long as a member that runs.
 const STATUS: &str = "--command-timeout=20s endpoint status --cluster -w json";
 
 /// Reads what [`STATUS`] prints.
@@ -120,7 +120,7 @@ fn why_not(output: &Output) -> String {
 
 const KEY: &str = "bp/lab";
 
-/// A member on a busy emulated machine takes tens of seconds to shake hands.
+/// A member on a busy emulated machine takes longer than ten seconds to shake hands.
 const SLOWLY: &str = "--command-timeout=45s";
 
 fn key(lab: &str, stack: &str, members: &[String]) -> Step {
