@@ -208,19 +208,21 @@ fn is_dead(node: &Node) -> bool {
     node.status.state == "down"
 }
 
+/// A node in its role, whom the managers do not hear at the moment, is waited for: nothing that could
+/// be done to it would help, and a busy machine misses a heartbeat now and then.
 fn is_well(node: &Node, role: Role) -> Check {
     let wanted = if role == Role::Manager { "manager" } else { "worker" };
     if node.spec.role != wanted {
         return Check::Not(format!("it is a {}, not a {wanted}", node.spec.role));
     }
     if node.status.state != "ready" {
-        return Check::Not(format!("the managers see it as {}", node.status.state));
+        return Check::Unknown(format!("the managers see it as {}", node.status.state));
     }
     match &node.manager_status {
         Some(status) if status.reachability != "reachable" => {
-            Check::Not(format!("as a manager it is {}", status.reachability))
+            Check::Unknown(format!("as a manager it is {}", status.reachability))
         }
-        None if role == Role::Manager => Check::Not("it is no manager yet".to_owned()),
+        None if role == Role::Manager => Check::Unknown("it is no manager yet".to_owned()),
         _ => Check::True,
     }
 }

@@ -15,7 +15,7 @@ mod stacks;
 mod volume;
 mod walls;
 
-use bp::{Lab, applies, sh, title};
+use bp::{Ended, Lab, applies, sh, title};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -199,13 +199,27 @@ pub fn settled(lab: &Lab) {
 
 fn nothing_to_do(lab: &Lab) {
     settled(lab);
-    let plan = lab.expect(&["plan", "lab.yml"], 0);
-    assert_eq!(plan.shown(), BTreeSet::new());
+    let plan = empty_plan(lab);
     // Where no secret is to stand, as is looked at later.
     let said: String = plan.events.iter().map(ToString::to_string).collect();
     std::fs::write(lab.dir.join("said"), said).expect("write said");
     let up = lab.expect(&["up", "lab.yml", "--yes"], 0);
     assert_eq!(up.last()["applied"], 0, "{:?}", up.applied());
+}
+
+/// A plan with nothing in it. Something that is waited for for a moment is `?`; nothing is ever `+`.
+fn empty_plan(lab: &Lab) -> Ended {
+    let until = Instant::now() + Duration::from_secs(900);
+    loop {
+        let plan = lab.run(&["plan", "lab.yml"]);
+        if plan.code == Some(0) {
+            assert_eq!(plan.shown(), BTreeSet::new());
+            return plan;
+        }
+        plan.show();
+        assert_eq!(plan.marked("+"), BTreeSet::new());
+        assert!(Instant::now() < until, "the plan does not become empty");
+    }
 }
 
 /// `etcdctl` on the member of a node.
