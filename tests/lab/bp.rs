@@ -101,6 +101,20 @@ impl Lab {
         assert_eq!(code, 0, "`{command}` on {host}: {text}");
         text
     }
+
+    /// What a host answers as soon as it is right: an emulated machine that shares its cores misses a
+    /// heartbeat now and then, and has no leader for a moment.
+    pub fn in_time(&self, host: &str, command: &str, right: impl Fn(&str) -> bool) -> String {
+        let until = Instant::now() + Duration::from_secs(300);
+        loop {
+            let (code, text) = self.ssh(host, command);
+            if code == 0 && right(&text) {
+                return text;
+            }
+            println!("  `{command}` on {host}, {code}: {text}");
+            assert!(Instant::now() < until, "not right within 300 s");
+        }
+    }
 }
 
 fn follow(stdout: ChildStdout) -> Receiver<String> {

@@ -231,21 +231,23 @@ pub fn etcdctl(node: &str, args: &str) -> String {
 }
 
 fn etcd(lab: &Lab) {
-    lab.on("node1", &etcdctl("node1", "put greeting hello"));
-    let read = lab.on("node3", &etcdctl("node3", "get greeting --print-value-only"));
-    assert_eq!(read, "hello");
-    let health = lab.on("node2", &etcdctl("node2", "endpoint health --cluster"));
-    assert_eq!(health.matches("is healthy").count(), 3, "{health}");
-    let nodes = lab.on("node1", "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'");
-    assert_eq!(nodes.lines().count(), 3, "{nodes}");
-    assert_eq!(nodes.matches("Leader").count(), 1, "{nodes}");
-    let networks =
-        lab.on("node2", "docker network ls --filter driver=overlay --format '{{.Name}}'");
-    for name in ["etcd", "pgsql", "redis", "traefik", "gitlab"] {
-        assert!(networks.lines().any(|n| n == name), "{name} is not in {networks}");
-    }
-    let label = lab.on("node1", "docker node inspect node3 --format '{{.Spec.Labels.placepoint}}'");
-    assert_eq!(label, "rp");
+    lab.in_time("node1", &etcdctl("node1", "put greeting hello"), |said| said.starts_with("OK"));
+    let get = etcdctl("node3", "get greeting --print-value-only");
+    lab.in_time("node3", &get, |read| read == "hello");
+    lab.in_time("node2", &etcdctl("node2", "endpoint health --cluster"), |said| {
+        said.matches("is healthy").count() == 3
+    });
+    let nodes = "docker node ls --format '{{.Hostname}} {{.ManagerStatus}}'";
+    lab.in_time("node1", nodes, |said| {
+        said.lines().count() == 3 && said.matches("Leader").count() == 1
+    });
+    let networks = "docker network ls --filter driver=overlay --format '{{.Name}}'";
+    lab.in_time("node2", networks, |said| {
+        let there = |name: &str| said.lines().any(|line| line == name);
+        ["etcd", "pgsql", "redis", "traefik", "gitlab"].into_iter().all(there)
+    });
+    let label = "docker node inspect node3 --format '{{.Spec.Labels.placepoint}}'";
+    lab.in_time("node1", label, |said| said == "rp");
 }
 
 /// The hosts that join.
@@ -279,7 +281,8 @@ fn secrets(lab: &Lab) {
     let key = std::fs::read_to_string(lab.dir.join(".bp/lab/id_ed25519")).expect("the lab's key");
     let key = key.lines().nth(2).expect("a key has lines").to_owned();
     let old = std::fs::read_to_string(lab.dir.join("old-token")).expect("the token");
-    let new = lab.on("node1", "docker swarm join-token -q worker");
+    let ask = "docker swarm join-token -q worker";
+    let new = lab.in_time("node1", ask, |said| said.starts_with("SWMTKN-") && !said.contains('\n'));
     let journals = sh("cat .bp/lab/journal/*", &lab.dir);
     let said = std::fs::read_to_string(lab.dir.join("said")).expect("the events of a plan");
     assert!(said.contains("\"surveyed\""), "no plan: {said}");

@@ -55,8 +55,10 @@ pub fn guest_killed(lab: &Lab) {
     for phase in ["machines", "gluster", "swarm"] {
         lab.expect(&["up", "lab.yml", "--yes", "--only", phase], 0);
     }
-    let nodes = lab.on("node1", "docker node ls --format '{{.Status}} {{.ManagerStatus}}'");
-    assert_eq!(nodes.matches("Ready").count(), 3, "{nodes}");
+    let nodes = "docker node ls --format '{{.Status}} {{.ManagerStatus}}'";
+    lab.in_time("node1", nodes, |said| {
+        said.matches("Ready").count() == 3 && !said.contains("Unreachable")
+    });
     let heal = lab.on("node1", "gluster volume heal docker info");
     assert_eq!(heal.matches("Number of entries: 0").count(), 3, "{heal}");
     let sums: Vec<String> = ["node1", "node2", "node3"]

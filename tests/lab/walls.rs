@@ -14,7 +14,7 @@ fn address(lab: &Lab, host: &str) -> String {
 fn reached(lab: &Lab, from: Option<&str>, address: &str, ports: &[u16]) -> Vec<u16> {
     let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
     let connect = format!(
-        "for p in {}; do (timeout 10 bash -c \": </dev/tcp/{address}/$p\" 2>/dev/null && echo $p || :) & done; wait",
+        "for p in {}; do (timeout 20 bash -c \": </dev/tcp/{address}/$p\" 2>/dev/null && echo $p || :) & done; wait",
         ports.join(" ")
     );
     let said = match from {
