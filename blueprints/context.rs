@@ -67,6 +67,13 @@ impl<'a> Context<'a> {
         Some(path)
     }
 
+    /// The path of a file that must exist, and what it says where files are looked at.
+    pub fn existing_text(&mut self, field: &Field<String>) -> Option<(PathBuf, Option<String>)> {
+        let path = self.existing(field)?;
+        let bytes = self.outside.read(&path).ok();
+        Some((path, bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())))
+    }
+
     /// A network, without bits behind its prefix.
     pub fn net(&mut self, field: &Field<Net>) -> Option<Ipv4Net> {
         let written = field.given()?;

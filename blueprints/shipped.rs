@@ -11,6 +11,7 @@ use crate::services::{
 };
 use crate::versions;
 use crate::wording::{list, one_of, short};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Their names.
@@ -170,7 +171,7 @@ fn backup(file: &StackBody, context: &mut Context<'_>) -> Backup {
     if let Some(every) = file.every.given()
         && !(60..=31 * 86_400).contains(&every.value.0.as_secs())
     {
-        context.error(every.at, "expected a time from `1m` to `31d`");
+        context.error(every.at, "expected a time from `1m` to `744h`");
     }
     if let Some(keep) = file.keep.given()
         && !(1..=1000).contains(&keep.value)
@@ -195,11 +196,8 @@ fn tls(file: &StackBody, context: &mut Context<'_>) -> Tls {
             };
             context.shape(&acme.email, |t| t.contains('@'), "a mail address");
             context.shape(&acme.server, crate::context::is_url, "the URL of an ACME directory");
-            Tls::Acme {
-                email: email.value.clone(),
-                server: acme.server.get().cloned(),
-                ca: context.existing(&acme.ca),
-            }
+            let ca = certificates(&acme.ca, context);
+            Tls::Acme { email: email.value.clone(), server: acme.server.get().cloned(), ca }
         }
         (None, Some(files)) => {
             for (field, name) in [(&files.cert, "cert"), (&files.key, "key")] {
@@ -207,7 +205,8 @@ fn tls(file: &StackBody, context: &mut Context<'_>) -> Tls {
                     context.missing(*at, name, "`files`", &format!("{name}: tls/{name}.pem"));
                 }
             }
-            let (cert, key) = (context.existing(&files.cert), context.existing(&files.key));
+            let (cert, key) =
+                (certificates(&files.cert, context), private_key(&files.key, context));
             Tls::Files { cert: cert.unwrap_or_default(), key: key.unwrap_or_default() }
         }
         _ => {
@@ -216,6 +215,35 @@ fn tls(file: &StackBody, context: &mut Context<'_>) -> Tls {
             Tls::Internal
         }
     }
+}
+
+/// A file of certificates. Everybody who may ask the swarm can read it, so no key stands in it.
+fn certificates(field: &Field<String>, context: &mut Context<'_>) -> Option<PathBuf> {
+    let (path, text) = context.existing_text(field)?;
+    if let (Some(text), Some(written)) = (text, field.given()) {
+        if text.contains("PRIVATE KEY-----") {
+            let help =
+                "certificates are no secret to a swarm; `key` is the file of the private key";
+            context.error_help(written.at, "there is a private key in it", help);
+        } else if !text.contains("-----BEGIN CERTIFICATE-----") {
+            context.error(written.at, "there is no certificate in it, in PEM");
+        }
+    }
+    Some(path)
+}
+
+/// A file of a private key that needs no passphrase.
+fn private_key(field: &Field<String>, context: &mut Context<'_>) -> Option<PathBuf> {
+    let (path, text) = context.existing_text(field)?;
+    if let (Some(text), Some(written)) = (text, field.given()) {
+        if text.contains("ENCRYPTED") {
+            context
+                .error(written.at, "the private key in it needs a passphrase, which nobody gives");
+        } else if !text.contains("PRIVATE KEY-----") {
+            context.error(written.at, "there is no private key in it, in PEM");
+        }
+    }
+    Some(path)
 }
 
 fn smtp(file: &StackBody, context: &mut Context<'_>) -> Option<Smtp> {

@@ -217,6 +217,10 @@ fn health(written: &Spanned<file_stacks::Health>, context: &mut Context<'_>) -> 
             format!("expected a status from 100 to 599, found `{}`", expect.value),
         );
     }
+    if let Some(none) = file.replicas.given().filter(|count| count.value == 0) {
+        context
+            .error(none.at, "a service of which nothing runs is not healthy: expected 1 or more");
+    }
     let network = file.network.get().cloned();
     let probe = match *kind {
         "http" => {

@@ -1,6 +1,7 @@
 //! Every stack that bp ships, for 1, 3 and 5 members: what it publishes, holds and asks for.
 
 use super::bench::{Bench, LAB};
+use super::traefik::{CERTIFICATE, KEY};
 use crate::compose::{Compose, all};
 use crate::plan;
 use crate::schema;
@@ -42,7 +43,7 @@ engine: {{ source: distro }}
   - portainer
 "
     );
-    Bench::with(&blueprint, &[("cert.pem", b"a certificate"), ("key.pem", b"its key")])
+    Bench::with(&blueprint, &[("cert.pem", CERTIFICATE), ("key.pem", KEY)])
 }
 
 /// The stacks and what is deployed of them.

@@ -6,8 +6,12 @@ use crate::secrets::Source;
 use crate::shipped::{self, Shipped};
 use crate::step::CheckBy;
 
+pub const CERTIFICATE: &[u8] =
+    b"-----BEGIN CERTIFICATE-----\nno real one\n-----END CERTIFICATE-----\n";
+pub const KEY: &[u8] = b"-----BEGIN PRIVATE KEY-----\nno real one\n-----END PRIVATE KEY-----\n";
+
 fn bench(stacks: &str) -> Bench {
-    let files: [(&str, &[u8]); 2] = [("cert.pem", b"a certificate"), ("key.pem", b"a key")];
+    let files: [(&str, &[u8]); 2] = [("cert.pem", CERTIFICATE), ("key.pem", KEY)];
     Bench::with(&format!("{LAB}\nstacks: {stacks}\n"), &files)
 }
 
@@ -52,8 +56,8 @@ fn a_certificate_of_the_operators_own() {
     let bench = bench(FILES);
     let compose = rendered(&bench, "traefik");
     is_sound(&compose, &[80, 443]);
-    assert_eq!(compose.files.iter().filter(|(_, b)| b == b"a certificate").count(), 1);
-    assert!(!compose.text.contains("a key") && !compose.text.contains("tls_traefik"));
+    assert_eq!(compose.files.iter().filter(|(_, b)| b == CERTIFICATE).count(), 1);
+    assert!(!compose.text.contains("PRIVATE KEY") && !compose.text.contains("tls_traefik"));
     let shipped = shipped(&bench);
     let key = shipped.secrets.iter().find(|s| s.name == "traefik_key").expect("a secret");
     let path = bench.dir.path().join("key.pem");
@@ -184,7 +188,7 @@ fn an_acme_server_of_the_labs_own_is_trusted_by_its_authority() {
     let bench = bench(acme);
     let compose = rendered(&bench, "traefik");
     is_sound(&compose, &[80, 443]);
-    assert_eq!(compose.files.iter().filter(|(_, b)| b == b"a certificate").count(), 1);
+    assert_eq!(compose.files.iter().filter(|(_, b)| b == CERTIFICATE).count(), 1);
     let place = "\"target\": \"/etc/bp/acme_ca.pem\"";
     assert!(compose.text.contains(place), "{}", compose.text);
     let fixed = file(&shipped(&bench), "traefik.yml");
