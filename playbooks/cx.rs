@@ -78,6 +78,8 @@ pub(crate) struct Deployed {
     pub before: Option<String>,
     /// Whether it took its turn; else it was sent with others.
     pub alone: bool,
+    /// Whether one of another mode had to go for it, which can't be brought back.
+    pub anew: bool,
 }
 
 /// Lasts for one round of checks: what was asked once is not asked again.

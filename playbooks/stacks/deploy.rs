@@ -178,7 +178,8 @@ async fn send_once(
     for wanted in &part.services {
         let mut before = deployed(&view, compose, &wanted.name);
         // No swarm changes the mode of a service, nor takes such a change back.
-        if let Some(other) = before.take_if(|s| s.mode() != wanted.mode) {
+        let other_mode = before.take_if(|s| s.mode() != wanted.mode);
+        if let Some(other) = other_mode {
             let name = &other.spec.name;
             let rm = Cmd::new(format!("docker service rm {} >/dev/null", quote(name)));
             cx.ok(&view.manager, rm).await?;
@@ -198,6 +199,7 @@ async fn send_once(
                 spec: wanted.spec.clone(),
                 before: before.map(|s| s.spec.labels.get(SPEC_LABEL).cloned().unwrap_or_default()),
                 alone,
+                anew: other_mode.is_some(),
             },
         );
     }

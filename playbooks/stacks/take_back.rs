@@ -24,6 +24,14 @@ pub(super) async fn undo(
     gates: &[Step],
 ) -> Option<String> {
     let deployed = cx.deployed(&compose.name);
+    let anew: Vec<&str> = deployed.iter().filter(|d| d.anew).map(|d| d.service.as_str()).collect();
+    if !anew.is_empty() && on_failure != OnFailure::Keep {
+        return Some(format!(
+            "the version before can't come back: {} had another mode, and was made anew; the stack stays as it \
+             is (`bp up` with what the file said before brings that back)",
+            anew.join(", ")
+        ));
+    }
     let is_new = deployed.iter().all(|d| d.before.is_none());
     if deployed.is_empty() || is_new && is_quorum {
         return None;
@@ -84,7 +92,7 @@ async fn back(
     let mut again: Option<&str> = None;
     // The last that was changed is the one that is not well: from there on those that took turns take
     // them again. Those that changed all at once go back so.
-    for Deployed { service, spec, before, alone } in deployed.iter().rev() {
+    for Deployed { service, spec, before, alone, .. } in deployed.iter().rev() {
         if let Some(member) = again.take() {
             deploy::well_again(cx, &was, member, GONE, gates).await.map_err(Failure::from)?;
         }

@@ -206,6 +206,32 @@ async fn a_service_of_another_mode_is_made_anew() {
     assert!(service(&bench.site, "shop_web")["Spec"]["Mode"]["Global"].is_object());
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_a_change_of_mode_nothing_is_said_to_be_back() {
+    let bench = bench().await;
+    bench.done().await;
+    write(&bench, &WEB.replace("replicas: 2", "mode: global").replace("web:1", "web:2"));
+    let site = bench.site.clone();
+    tokio::spawn(async move {
+        let is_new =
+            |site: &Site| {
+                site.lock().swarm().services.iter().any(|s| {
+                    s["Spec"]["Name"] == "shop_web" && s["Spec"]["Mode"]["Global"].is_object()
+                })
+            };
+        while !is_new(&site) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        tasks(&site, "shop_web", |t| {
+            t["Status"] = json!({ "State": "failed", "Err": "task: non-zero exit (2)" });
+        });
+    });
+    let ran = bench.up().await;
+    let said = ran.failures();
+    assert!(said.contains("the version before can't come back: web had another mode"), "{said}");
+    assert!(!said.contains("is back, and runs"), "{said}");
+}
+
 /// A change of one service whose tasks end with an error, while another service is new.
 async fn ill_change(stack: &str) -> Bench {
     let lab = format!("{LAB}\nstacks: [{{ shop: {{ file: shop.yml, within: 3m{stack} }} }}]\n");
