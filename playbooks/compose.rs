@@ -2,6 +2,7 @@
 //! bp needs to know of it.
 
 use crate::docker::SwarmView;
+use crate::secrets::{authority, make};
 use crate::shipped::{self, Shipped};
 use crate::step::Failure;
 use crate::{images, schema, secrets};
@@ -265,11 +266,14 @@ fn complete(
     for kind in ["configs", "secrets"] {
         if let Some(Value::Object(entries)) = document.get_mut(kind) {
             for (key, entry) in entries {
-                name_by_content(&lab.name, name, key, entry, base, shipped, &mut files)
+                name_by_content((&lab.name, name, kind, key), entry, base, shipped, &mut files)
                     .map_err(|why| format!("{kind}.{key}: {why}"))?;
                 // One with a name of its own is the user's, whatever bp makes.
                 let made_outside = entry.get("external") == Some(&json!(true));
                 if made_outside && entry.get("name").is_none() {
+                    if shipped.is_none() && kind == "secrets" && key == authority::KEY {
+                        return Err(format!("secrets.{key}: {NO_AUTHORITY}"));
+                    }
                     outside.push(Outside { kind, name: key.clone() });
                 }
             }
@@ -411,11 +415,16 @@ fn octal_modes(service: &mut Map<String, Value>) {
     }
 }
 
+/// What a swarm keeps in one config, bytes: `MaxConfigSize` of its `api/validation`.
+const LARGEST_CONFIG: usize = 1000 << 10;
+
+/// Why no stack is given the key of the lab's authority.
+const NO_AUTHORITY: &str = "this is the key of the lab's authority, which signs for every name; one of \
+                            your own is told by a `name` beside `external`";
+
 /// Swarm configs and secrets can't change: a changed file gets a name of its own.
 fn name_by_content(
-    lab: &str,
-    stack: &str,
-    key: &str,
+    (lab, stack, kind, key): (&str, &str, &str, &str),
     entry: &mut Value,
     base: &Path,
     shipped: Option<&Shipped>,
@@ -438,7 +447,19 @@ fn name_by_content(
                 .to_owned(),
         );
     }
-    entry["name"] = json!(format!("{stack}_{key}_{}", digest(&[&bytes])));
+    let largest = if kind == "secrets" { make::LARGEST } else { LARGEST_CONFIG };
+    match bytes.len() {
+        0 => return Err("the file is empty, which a swarm does not take".to_owned()),
+        size if size >= largest => {
+            return Err(format!("the file has {size} bytes: a swarm takes less than {largest}"));
+        }
+        _ => {}
+    }
+    let digest = match kind {
+        "secrets" => make::slow_digest(&[lab.as_bytes(), stack.as_bytes(), key.as_bytes(), &bytes]),
+        _ => digest(&[&bytes]),
+    };
+    entry["name"] = json!(format!("{}_{digest}", make::begin(stack, key)));
     entry["file"] = json!(format!("./{at}"));
     // By its label it is found when nothing uses it any more.
     let mut labels = as_map(entry.get("labels"));

@@ -5,7 +5,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod certificate;
-mod make;
+pub(crate) mod make;
 mod pruned;
 mod read;
 pub mod verbs;

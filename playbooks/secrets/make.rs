@@ -2,12 +2,15 @@
 //! somebody gives them.
 
 use super::{
-    DIGEST_LABEL, HTPASSWD, OF_LABEL, SECRET_LABEL, Secret, Source, authority, certificate, current,
+    DIGEST_LABEL, HTPASSWD, OF_LABEL, SECRET_LABEL, Secret, Source, authority, certificate,
+    current, read,
 };
 use crate::compose::digest;
 use crate::cx::Cx;
 use crate::docker::{LAB_LABEL, SwarmView};
+use crate::shipped;
 use crate::step::{Failure, Trouble};
+use blueprints::Lab;
 use providers::{Cmd, Stdin, quote};
 
 /// The longest name that docker takes for a secret or a config.
@@ -69,11 +72,11 @@ pub(super) struct Given {
     pub digest: String,
 }
 
-/// How often a given secret is digested: a short password is not to be found by trying.
+/// How often such a secret is digested: a short password is not to be found by trying.
 const ROUNDS: u32 = 10_000;
 
 /// What a swarm keeps in one secret, bytes: `MaxSecretSize` of its `api/validation`.
-const LARGEST: usize = 500 << 10;
+pub(crate) const LARGEST: usize = 500 << 10;
 
 /// Asks for a given secret.
 ///
@@ -88,14 +91,31 @@ pub(super) async fn asked(
         message: format!("the secret {name}: {}", failure.message),
         ..failure
     })?;
-    cx.events().hide(&text);
+    read::hide(cx, text.as_bytes());
     match text.len() {
         0 => Err(Failure::new(format!("the secret {name} is given, and it is empty"))),
         size @ LARGEST.. => Err(Failure::new(format!(
             "the secret {name} has {size} bytes: a swarm keeps less than {LARGEST}"
         ))),
+        _ if text.contains(char::is_control) && is_password(cx.lab(), name) => {
+            let what = format!(
+                "the secret {name} is a password, and has a line break in it or another control character"
+            );
+            Err(Failure::new(what).hint("a password is one line; Windows' line ends count, too"))
+        }
         _ => Ok(text),
     }
+}
+
+/// Whether it is one of the blueprint's `secrets` that a stack of bp's takes. What the user's own stacks
+/// take may be a key of many lines, and so is the one beside a given certificate.
+fn is_password(lab: &Lab, name: &str) -> bool {
+    if !lab.secrets.contains_key(name) {
+        return false;
+    }
+    let taken =
+        lab.stacks.iter().filter_map(|stack| shipped::of(lab, stack)).flat_map(|s| s.secrets);
+    taken.into_iter().any(|secret| secret.name == name)
 }
 
 /// Asks for a given secret, and digests it.
@@ -109,11 +129,13 @@ pub(super) async fn given(
     source: &blueprints::Secret,
 ) -> Result<Given, Failure> {
     let text = asked(cx, name, source).await?;
-    let mut digit = digest(&[view.id.as_bytes(), name.as_bytes(), text.as_bytes()]);
-    for _ in 0..ROUNDS {
-        digit = digest(&[digit.as_bytes(), text.as_bytes()]);
-    }
-    Ok(Given { text, digest: digit })
+    let digest = slow_digest(&[view.id.as_bytes(), name.as_bytes(), text.as_bytes()]);
+    Ok(Given { text, digest })
+}
+
+/// The digest of a secret that somebody chose, for names and labels that are shown.
+pub(crate) fn slow_digest(parts: &[&[u8]]) -> String {
+    (0..ROUNDS).fold(digest(parts), |last, _| digest(&[last.as_bytes()]))
 }
 
 async fn made_of_given(
@@ -148,9 +170,10 @@ async fn made_of_given(
     Ok(Cmd::new(script).stdin(stdin).secret(given.text))
 }
 
-/// What the name of a secret or a config begins with; a digest of twelve digits follows.
-pub(super) fn begin(lab: &str, name: &str) -> String {
-    let mut begin = format!("{lab}_{name}");
+/// What the name of a secret or a config begins with, whose lab or stack comes first; a digest of twelve
+/// digits follows.
+pub(crate) fn begin(of: &str, name: &str) -> String {
+    let mut begin = format!("{of}_{name}");
     begin.truncate(LONGEST - 13);
     begin
 }

@@ -67,10 +67,12 @@ fn holders(view: &SwarmView, secret: &Sealed) -> Vec<(String, String, String)> {
     holders
 }
 
-fn hide(cx: &Cx, secret: &[u8]) {
+pub(super) fn hide(cx: &Cx, secret: &[u8]) {
     let Ok(text) = std::str::from_utf8(secret) else { return };
     cx.events().hide(text);
-    for line in text.lines().filter(|l| l.len() >= LINE && !l.starts_with("-----")) {
+    for line in
+        text.lines().map(str::trim_end).filter(|l| l.len() >= LINE && !l.starts_with("-----"))
+    {
         cx.events().hide(line);
     }
 }

@@ -1,7 +1,7 @@
 //! Compose files: what bp adds to them, and what it refuses.
 
 use super::bench::{Bench, LAB};
-use crate::compose::{Compose, all};
+use crate::compose::{Compose, all, digest};
 use serde_json::Value;
 
 const WEB: &str = "
@@ -68,7 +68,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
             "labels": {
               "tier": "front",
               "bare": "",
-              "bp.spec": "792490ae9203",
+              "bp.spec": "514930de9b28",
               "bp.lab": "lab"
             },
             "placement": {
@@ -112,7 +112,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
       "secrets": {
         "password": {
           "file": "./file-1",
-          "name": "shop_password_18a6e7df6732",
+          "name": "shop_password_07145ab7698d",
           "labels": {
             "bp.lab": "lab"
           }
@@ -126,7 +126,7 @@ fn images_are_replaced_labels_added_files_named_by_their_content() {
         Wanted {
             name: "web",
             image: "mirror.test/web:1",
-            spec: "792490ae9203",
+            spec: "514930de9b28",
             mode: "replicated",
             replicas: Some(
                 2,
@@ -282,6 +282,55 @@ volumes: { data: }
     let without = shop("services: { web: { image: a } }");
     let null = shop("services: { web: { image: a, deploy: null } }");
     assert_eq!(specs(&null), specs(&without));
+}
+
+/// A stack with one service, and what stands beside its services.
+fn beside(text: &str) -> String {
+    format!("services: {{ web: {{ image: a, configs: [], secrets: [] }} }}\n{text}\n")
+}
+
+#[test]
+fn what_a_swarm_keeps_of_a_file_is_bounded_and_its_name_too() {
+    let password = "secrets: { password: { file: password.txt } }";
+    let site = "configs: { site: { file: site.conf } }";
+    let cases = [(password, "password.txt", 512_000), (site, "site.conf", 1_024_000)];
+    let mut said = Vec::new();
+    for (text, file, most) in cases {
+        let bench = bench(&beside(text));
+        for size in [0, most] {
+            std::fs::write(bench.dir.path().join(file), vec![b'a'; size]).expect("written");
+            said.push(read(&bench).expect_err("it is refused"));
+        }
+        std::fs::write(bench.dir.path().join(file), vec![b'a'; most - 1]).expect("written");
+        read(&bench).expect("it is taken");
+    }
+    insta::assert_snapshot!(said.join("\n"), @"
+    /shop.yml: secrets.password: the file is empty, which a swarm does not take
+    /shop.yml: secrets.password: the file has 512000 bytes: a swarm takes less than 512000
+    /shop.yml: configs.site: the file is empty, which a swarm does not take
+    /shop.yml: configs.site: the file has 1024000 bytes: a swarm takes less than 1024000
+    ");
+    let key = "nginx_configuration_of_the_site_in_production_of_the_shop_v2";
+    for (kind, file) in [("configs", "site.conf"), ("secrets", "password.txt")] {
+        let compose = shop(&beside(&format!("{kind}: {{ {key}: {{ file: {file} }} }}")));
+        let names = compose.made_of_files();
+        assert!(names.len() == 1 && names[0].len() == 64, "{names:?}");
+    }
+}
+
+#[test]
+fn a_secrets_name_does_not_tell_a_short_one_by_trying_once() {
+    let names = shop(WEB).made_of_files();
+    let plain = digest(&[b"hunter2"]);
+    assert!(names.iter().any(|name| name.starts_with("shop_password_")), "{names:?}");
+    assert!(names.iter().all(|name| !name.ends_with(&plain)), "{names:?}");
+}
+
+#[test]
+fn the_authoritys_key_is_given_to_no_stack() {
+    let text = beside("secrets: { ca_key: { external: true } }");
+    insta::assert_snapshot!(read(&bench(&text)).expect_err("it is refused"), @"/shop.yml: secrets.ca_key: this is the key of the lab's authority, which signs for every name; one of your own is told by a `name` beside `external`");
+    read(&bench(&beside("secrets: { ca_key: { external: true, name: ca_key } }"))).expect("taken");
 }
 
 #[test]

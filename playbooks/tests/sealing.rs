@@ -234,6 +234,31 @@ async fn a_given_secret_that_is_empty_or_can_t_be_had_is_a_failure() {
     assert_eq!(kept(&bench), [""; 0]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_given_password_is_one_line() {
+    let lab = "secrets: { redis_password: { command: pass show redis } }\nstacks: [redis]\n";
+    let bench = bench(lab, &[]).await;
+    let secret = Secret::generated(&bench.lab, "redis_password");
+    for text in ["correct horse battery\nurl: redis.test", "correct horse battery\r"] {
+        let source = blueprints::Secret::Command("pass show redis".to_owned());
+        bench.site.lock().given.insert(format!("{source:?}"), text.to_owned());
+        let (cx, events) = bench.cx();
+        let ran =
+            ran(&cx, events, &[step(&secret)], watch::channel(false).1).await.expect("no lock");
+        let failures = ran.failures();
+        assert!(failures.contains("is a password, and has a line break in it"), "{failures}");
+        // Whoever says a part of it does not say it.
+        let said = cx.events().mask("requirepass \"correct horse battery\"".to_owned());
+        assert_eq!(said, "requirepass \"***\"");
+    }
+    assert_eq!(kept(&bench), [""; 0]);
+    // A key is none.
+    give(&bench, "-----BEGIN PRIVATE KEY-----\nlines\n-----END PRIVATE KEY-----\n");
+    let key = Secret { name: "traefik_key".to_owned(), ..given() };
+    let ran = run(&bench, step(&key)).await;
+    assert_eq!(ran.applied(), ["secret traefik_key"], "{}", ran.failures());
+}
+
 /// Whether a line of `htpasswd` is of this password.
 fn is_line(line: &str, user: &str, password: &str) -> bool {
     let Some(hash) = line.strip_prefix(&format!("{user}:")).map(str::trim_end) else {
