@@ -4,6 +4,7 @@
 use crate::docker::SwarmView;
 use crate::secrets::{authority, make};
 use crate::shipped::{self, Shipped};
+use crate::stacks::registry;
 use crate::step::Failure;
 use crate::{images, schema, secrets};
 use blueprints::{Host, Lab, OnFailure, Role, Stack, StackKind};
@@ -178,14 +179,14 @@ impl Wanted {
 /// When a template or a file is wrong; the message names it.
 pub fn all(lab: &Lab, beside: &Path) -> Result<Vec<Compose>, Failure> {
     let brought = images::brought(lab)?;
-    lab.stacks
-        .iter()
-        .map(|stack| {
-            let mut compose = render(lab, stack, beside)?;
-            compose.offline = compose.services.iter().all(|s| brought.contains(&s.image));
-            Ok(compose)
-        })
-        .collect()
+    let mut all = Vec::new();
+    for stack in &lab.stacks {
+        let mut compose = render(lab, stack, beside)?;
+        compose.offline = compose.services.iter().all(|s| brought.contains(&s.image));
+        all.push(compose);
+    }
+    registry::is_there_in_time(lab, &all)?;
+    Ok(all)
 }
 
 fn render(lab: &Lab, stack: &Stack, beside: &Path) -> Result<Compose, Failure> {

@@ -2,6 +2,7 @@
 //! node to another.
 
 use super::place::Place;
+use crate::compose::Compose;
 use crate::cx::Cx;
 use crate::docker::{SwarmView, container, no_manager};
 use crate::limits;
@@ -47,6 +48,29 @@ pub(crate) fn host(lab: &Lab) -> Option<&str> {
         StackKind::Registry { host } => Some(host.as_str()),
         _ => None,
     })
+}
+
+/// Refuses images that come from the lab's registry and are needed before it runs, which would only show
+/// on a lab made anew. `composes` are those of the lab's stacks, in their order.
+///
+/// # Errors
+/// Which stack needs which image.
+pub(crate) fn is_there_in_time(lab: &Lab, composes: &[Compose]) -> Result<(), Failure> {
+    let Some(host) = host(lab) else { return Ok(()) };
+    let prefix = format!("{host}/");
+    let is_registry = |s: &Stack| matches!(s.kind, StackKind::Registry { .. });
+    let until = lab.stacks.iter().position(is_registry).map_or(0, |at| at + 1);
+    for compose in composes.iter().take(until).filter(|c| !c.offline) {
+        if let Some(early) = compose.services.iter().find(|s| s.image.starts_with(&prefix)) {
+            let (name, image) = (&compose.name, &early.image);
+            let what =
+                format!("the stack {name} needs the image {image} before that registry runs");
+            return Err(Failure::new(what).hint(
+                "`images.archives` brings it, or the stack comes after `registry` in the list",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What takes the trust away again, from a host that stays.

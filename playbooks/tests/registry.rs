@@ -265,6 +265,21 @@ fn the_images_that_a_lab_needs_are_those_that_somebody_can_bring() {
 }
 
 #[test]
+fn what_starts_before_the_registry_does_not_come_from_it() {
+    let from = |image: &str, stacks: &str| {
+        let own = format!("images: {{ replace: {{ {image}: registry.lab.internal/{image} }} }}\n");
+        let bench = Bench::new(&format!("{LAB}{own}stacks: {stacks}\n"));
+        all(&bench.lab, bench.dir.path()).map_or_else(|f| f.message, |_| "taken".to_owned())
+    };
+    let said = [from("traefik", STACKS), from("registry", STACKS)].join("\n");
+    insta::assert_snapshot!(said, @"
+    the stack traefik needs the image registry.lab.internal/traefik:v3.7.15 before that registry runs
+    the stack registry needs the image registry.lab.internal/registry:2.8.3 before that registry runs
+    ");
+    assert_eq!(from("redis", "[traefik, registry, redis]"), "taken");
+}
+
+#[test]
 fn the_question_refuses_who_needs_no_login() {
     let bench = bench("", STACKS);
     let script =
