@@ -42,6 +42,11 @@ pub async fn run(args: &Args, json: bool) -> Result<Exit, Error> {
     if let Err(taken) = leader.reach(&run.cx, &run.me).await {
         return Err(run.give_up(open::held(taken)).await);
     }
+    for unknown in backup.unknown_to(run.cx.lab()) {
+        run.cx.note(format!(
+            "the blueprint has no {unknown}: declare it and `bp up` first, or it is not brought back"
+        ));
+    }
     if asks {
         let question = format!(
             "write this over what the lab `{}` has?\n  {}\nas it was at {}",

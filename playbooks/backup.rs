@@ -228,6 +228,15 @@ impl Backup {
         let word = |item: &Item| Part::of(item, String::new()).title();
         self.manifest.items.iter().map(word).collect()
     }
+
+    /// What of it the blueprint does not have, and so nothing can take back.
+    pub fn unknown_to(&self, lab: &Lab) -> Vec<String> {
+        let known = parts(lab);
+        let is_unknown =
+            |item: &&Item| !known.iter().any(|p| p.kind == item.kind && p.name == item.name);
+        let unknown = self.manifest.items.iter().filter(is_unknown);
+        unknown.map(|item| Part::of(item, String::new()).title()).collect()
+    }
 }
 
 impl Part {

@@ -248,6 +248,8 @@ async fn what_fails_does_not_stop_the_rest() {
     let mut gone = items.iter().find(|i| i.name == "shop").expect("an item").clone();
     gone.name = "news".to_owned();
     items.push(gone);
+    let lab = Bench::new(LAB).lab;
+    assert_eq!(backup.unknown_to(&lab), ["database news"]);
     std::fs::remove_file(desk.path("node3/gitlab_gitlab")).expect("removed");
     // The keys are not there afterwards.
     desk.write("keys", &keys(&[]));
