@@ -96,7 +96,7 @@ pub(crate) struct Database {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, expecting = "a map such as `{ every: 24h, keep: 7 }`")]
 pub(crate) struct Backup {
-    /// How often; 24h by default.
+    /// How often, from `1m` to `744h`; 24h by default.
     pub every: Field<Time>,
     /// How many are kept; 7 by default.
     #[schemars(range(min = 1, max = 1000))]
@@ -151,9 +151,9 @@ pub(crate) struct Acme {
 #[serde(default, deny_unknown_fields, expecting = "a map with `cert` and `key`")]
 #[schemars(extend("required" = ["cert", "key"]))]
 pub(crate) struct CertificateFiles {
-    /// The certificate, with what stands between it and its root, in PEM.
+    /// The certificate, with what stands between it and its root, in PEM, without the key.
     pub cert: Field<String>,
-    /// Its private key, in PEM.
+    /// Its private key, in PEM, without a passphrase.
     pub key: Field<String>,
 }
 
