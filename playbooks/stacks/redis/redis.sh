@@ -299,10 +299,12 @@ well() {
     usable=$(echo "$says" | head -n 1)
     known() { echo "$says" | awk -v key="$1" 'NR > 1 && NR % 2 == 1 && last == key { print } { last = $0 }'; }
     primary=$(known ip)
-    # Ten seconds until it is missed, and thirty in which the sentinels make another one.
+    # Ten seconds until it is missed, and thirty in which the sentinels make another one. Where they did
+    # not agree on who does, they begin anew every two failover-timeouts.
     silent=$(known last-ok-ping-reply)
-    [ "${silent:-0}" -lt 3000 ] ||
-        no "$primary has not answered for $((silent / 1000)) s: another one takes over within $((silent < 40000 ? 40 - silent / 1000 : 0)) s"
+    silent=$((${silent:-0} / 1000))
+    [ "$silent" -lt 3 ] ||
+        no "$primary has not answered for $silent s: another one takes over within $((silent < 40 ? 40 - silent : 60 - (silent - 40) % 60)) s"
     case $usable in
         "OK $count usable"*) ;;
         OK*) no "its sentinel says ${usable%%.*}, there should be $count" ;;
