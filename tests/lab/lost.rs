@@ -58,8 +58,8 @@ pub fn machine_lost(lab: &Lab) {
     };
     let redis = bound("redis", primary(lab, writer) != lost);
     let stolon = bound("stolon", master_of(lab, &others).is_some());
-    keys.goes_on(lab, since, "redis", redis);
-    rows.goes_on(lab, since, "stolon", stolon);
+    keys.goes_on(lab, since, redis);
+    rows.goes_on(lab, since, stolon);
     hosts::boot(&lost);
     lab.expect(&["up", "lab.yml", "--yes"], 0);
     settled(lab);
@@ -194,23 +194,13 @@ impl<'n> Kept<'n> {
         lab.on(self.node, &format!("wc -l </run/{}", self.name)).parse().expect("a number")
     }
 
-    /// Waits until more writes are acknowledged, within the bound that was told. Members that could not
-    /// agree on who takes over try again: `status` has to tell so, with another bound.
-    fn goes_on(&self, lab: &Lab, since: Instant, stack: &str, mut bound: Option<Duration>) {
+    /// Waits until more writes are acknowledged, within the bound that was told.
+    fn goes_on(&self, lab: &Lab, since: Instant, bound: Option<Duration>) {
         let before = self.count(lab);
-        // Where `status` tells no bound any more, somebody has taken over.
-        let mut is_over = false;
-        while self.count(lab) <= before + 3 {
-            let took = since.elapsed();
-            assert!(took < Duration::from_secs(300), "{}: not written again", self.name);
-            if bound.is_some_and(|bound| took > bound) {
-                assert!(!is_over, "{}: later than told: {bound:?}", self.name);
-                let left = countdown(&told(&lab.run(&["status", "lab.yml"])), stack);
-                is_over = left.is_none();
-                bound = Some(since.elapsed() + left.unwrap_or_default() + PATIENCE);
-            }
-        }
-        println!("  {}: written again within {} s", self.name, since.elapsed().as_secs());
+        until("writes are acknowledged again", || self.count(lab) > before + 3);
+        let took = since.elapsed();
+        println!("  {}: written again within {} s", self.name, took.as_secs());
+        assert!(bound.is_none_or(|bound| took <= bound), "later than told: {bound:?}");
     }
 
     /// Ends; what was acknowledged.
