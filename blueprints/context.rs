@@ -7,6 +7,7 @@ use crate::tree::Span;
 use crate::units::Net;
 use ipnet::Ipv4Net;
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 /// The text, its surroundings, and the problems found.
@@ -69,9 +70,17 @@ impl<'a> Context<'a> {
 
     /// The path of a file that must exist, and what it says where files are looked at.
     pub fn existing_text(&mut self, field: &Field<String>) -> Option<(PathBuf, Option<String>)> {
-        let path = self.existing(field)?;
-        let bytes = self.outside.read(&path).ok();
-        Some((path, bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned())))
+        let (path, written) = (self.existing(field)?, field.given()?);
+        let text = match self.outside.read(&path) {
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+            // Said already, or not to be looked at.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Unsupported) => None,
+            Err(e) => {
+                self.error(written.at, format!("read `{}`: {e}", path.display()));
+                None
+            }
+        };
+        Some((path, text))
     }
 
     /// A network, without bits behind its prefix.

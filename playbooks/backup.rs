@@ -232,9 +232,7 @@ impl Backup {
     /// What of it the blueprint does not have, and so nothing can take back.
     pub fn unknown_to(&self, lab: &Lab) -> Vec<String> {
         let known = parts(lab);
-        let is_unknown =
-            |item: &&Item| !known.iter().any(|p| p.kind == item.kind && p.name == item.name);
-        let unknown = self.manifest.items.iter().filter(is_unknown);
+        let unknown = self.manifest.items.iter().filter(|item| part_of(&known, item).is_none());
         unknown.map(|item| Part::of(item, String::new()).title()).collect()
     }
 }
@@ -246,6 +244,11 @@ impl Part {
     }
 }
 
+/// The part of a lab that an item of a backup is of.
+fn part_of<'p>(parts: &'p [Part], item: &Item) -> Option<&'p Part> {
+    parts.iter().find(|p| p.kind == item.kind && p.name == item.name)
+}
+
 /// Brings back what a backup holds, one after another: what fails does not stop the rest.
 pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
     let wanted = parts(cx.lab());
@@ -253,7 +256,7 @@ pub async fn restore(cx: &Cx, backup: &Backup) -> Sums {
     let mut without_database = false;
     stop(cx).await;
     for item in &backup.manifest.items {
-        let known = wanted.iter().find(|p| p.kind == item.kind && p.name == item.name);
+        let known = part_of(&wanted, item);
         let part = Part::of(item, known.map(|p| p.stack.clone()).unwrap_or_default());
         let path = backup.dir.join(&item.file);
         let bringing = async {

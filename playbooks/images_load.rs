@@ -5,7 +5,7 @@ use crate::cx::Cx;
 use crate::images::{self, Archive};
 use crate::step::{Failure, Trouble};
 use crate::{compose, docker, stacks};
-use blueprints::{Lab, Stack, StackKind};
+use blueprints::Lab;
 use indexmap::IndexMap;
 use providers::{Cmd, Stdin, quote};
 use std::collections::BTreeSet;
@@ -113,8 +113,7 @@ pub fn replacements(pushed: &[Pushed]) -> IndexMap<String, String> {
 pub fn before_the_registry(lab: &Lab, beside: &Path) -> Result<BTreeSet<String>, Failure> {
     let mut plain = lab.clone();
     plain.images.replace.clear();
-    let is_registry = |s: &Stack| matches!(s.kind, StackKind::Registry { .. });
-    let until = lab.stacks.iter().position(is_registry).map_or(0, |at| at + 1);
+    let until = stacks::registry::before_it_runs(lab);
     let composes = compose::all(&plain, beside)?;
     let services = composes.iter().take(until).flat_map(|stack| &stack.services);
     Ok(services.map(|service| repository(&service.image).to_owned()).collect())

@@ -1,6 +1,6 @@
 //! Whether what a backup was taken from and what it is brought back into go together.
 
-use super::{Backup, Item, Kind, Part, parts};
+use super::{Backup, Item, Kind, Part, part_of, parts};
 use crate::step::Failure;
 use blueprints::Lab;
 
@@ -13,8 +13,7 @@ pub fn fits(lab: &Lab, backup: &Backup) -> Result<(), Failure> {
     let parts = parts(lab);
     let mut wrong = Vec::new();
     for item in &backup.manifest.items {
-        let part = parts.iter().find(|p| p.kind == item.kind && p.name == item.name);
-        if let Some(part) = part.filter(|part| !takes(part, item)) {
+        if let Some(part) = part_of(&parts, item).filter(|part| !takes(part, item)) {
             let (title, from, has) = (part.title(), &item.from, &part.from);
             wrong.push(format!("{title}: the backup is of `{from}`, the blueprint has `{has}`"));
         }

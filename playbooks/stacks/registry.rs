@@ -50,6 +50,12 @@ pub(crate) fn host(lab: &Lab) -> Option<&str> {
     })
 }
 
+/// How many of the lab's stacks start before the registry runs, itself included.
+pub(crate) fn before_it_runs(lab: &Lab) -> usize {
+    let is_registry = |s: &Stack| matches!(s.kind, StackKind::Registry { .. });
+    lab.stacks.iter().position(is_registry).map_or(0, |at| at + 1)
+}
+
 /// Refuses images that come from the lab's registry and are needed before it runs, which would only show
 /// on a lab made anew. `composes` are those of the lab's stacks, in their order.
 ///
@@ -58,9 +64,7 @@ pub(crate) fn host(lab: &Lab) -> Option<&str> {
 pub(crate) fn is_there_in_time(lab: &Lab, composes: &[Compose]) -> Result<(), Failure> {
     let Some(host) = host(lab) else { return Ok(()) };
     let prefix = format!("{host}/");
-    let is_registry = |s: &Stack| matches!(s.kind, StackKind::Registry { .. });
-    let until = lab.stacks.iter().position(is_registry).map_or(0, |at| at + 1);
-    for compose in composes.iter().take(until).filter(|c| !c.offline) {
+    for compose in composes.iter().take(before_it_runs(lab)).filter(|c| !c.offline) {
         if let Some(early) = compose.services.iter().find(|s| s.image.starts_with(&prefix)) {
             let (name, image) = (&compose.name, &early.image);
             let what =
